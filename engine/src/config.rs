@@ -76,12 +76,12 @@ pub struct MirrorConfig {
     pub queue: usize,
 }
 
-/// Upper bounds for one shard.
+/// Upper bounds; of one shard unless it says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Streams with a publisher or waiting viewers.
     pub streams: usize,
-    /// Sessions of any kind.
+    /// Connections of any kind, of all shards together.
     pub sessions: usize,
     /// Viewers waiting for a publisher.
     pub waiting: usize,

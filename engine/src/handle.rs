@@ -1,6 +1,7 @@
 //! What the control side holds of the engine: questions come out of it, answers, drains and requests for statistics
 //! go into it. Everything is a message; nothing here waits for a shard longer than it says.
 
+use crate::config::Config;
 use crate::mesh::{Mail, Outbox};
 use crate::{SessionId, ShardStats};
 use crossbeam_channel::{Receiver, bounded};
@@ -82,6 +83,14 @@ impl Handle {
         }
         all.sort_by_key(|stats: &ShardStats| stats.shard);
         all
+    }
+
+    /// Sends every shard a new configuration: limits and times apply from then on, to new and living sessions; the
+    /// length of the mesh's queues stays.
+    pub fn configure(&self, config: Config) {
+        for shard in self.shards.iter() {
+            shard.send_control(Mail::Configure(Box::new(config)));
+        }
     }
 
     /// Tells every shard to stop accepting, to say goodbye to every session, and to end when the last is gone or after

@@ -135,6 +135,10 @@ pub struct StreamStats {
     pub gop_packets: u64,
     /// Payload bytes held in the ring.
     pub ring_bytes: u64,
+    /// Bytes held in the logs of all renditions.
+    pub log_bytes: u64,
+    /// GOPs that were too large for the cache.
+    pub cache_overflows: u64,
     /// Viewers on this shard.
     pub viewers: u64,
     /// Viewers waiting for the publisher on this shard.

@@ -58,15 +58,7 @@ impl Timeline {
     /// A timeline that has seen nothing.
     pub const fn new(rules: Rules) -> Self {
         const NONE: Track = Track { offset: None, last_out: None, last_step: 0, last_at: Moment(0) };
-        Self {
-            rules,
-            offset: None,
-            tracks: [NONE; 3],
-            newest: 0,
-            resuming: false,
-            repairs: 0,
-            jumps: 0,
-        }
+        Self { rules, offset: None, tracks: [NONE; 3], newest: 0, resuming: false, repairs: 0, jumps: 0 }
     }
 
     /// A new publisher follows: its first stamp, whatever it is, continues where the last one ended.
@@ -78,9 +70,16 @@ impl Timeline {
     }
 
     /// The stamps under which a packet leaves.
-    pub fn stamp(&mut self, now: Moment, kind: Kind, dts: Timestamp, pts: Timestamp) -> (Timestamp, Timestamp) {
+    pub fn stamp(
+        &mut self,
+        now: Moment,
+        kind: Kind,
+        dts: Timestamp,
+        pts: Timestamp,
+    ) -> (Timestamp, Timestamp) {
         let input = dts.micros();
-        let out = if kind == Kind::Data { self.place_data(input) } else { self.place_media(now, kind, input) };
+        let out =
+            if kind == Kind::Data { self.place_data(input) } else { self.place_media(now, kind, input) };
         let mut composition = pts.micros().saturating_sub(input);
         if composition.abs() > MAX_COMPOSITION_US {
             composition = 0;

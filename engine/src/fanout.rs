@@ -1,0 +1,390 @@
+//! The fan-out of a shard: one loop that walks the viewers of a latency class at each of its ticks, polls the sockets of
+//! all viewers at once, and sweeps up what is over. No viewer has a task or a timer.
+
+use crate::mesh::Mail;
+use crate::rendition::RenditionLog;
+use crate::shard::{Shard, bump};
+use crate::slab::Key;
+use crate::stream::{Phase, Stream};
+use crate::viewer::{Gone, View};
+use media::{LatencyClass, Moment, StopReason};
+use rt::Ready;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Time between two sweeps.
+const SWEEP: Duration = Duration::from_millis(250);
+/// How often viewers' protocols get to speak.
+const PEER_TICK: Duration = Duration::from_secs(1);
+/// How often sockets are polled while only viewers without a tick are there.
+const POLL: Duration = Duration::from_millis(20);
+/// A mirror without viewers is given up after this.
+const MIRROR_IDLE: Duration = Duration::from_secs(2);
+/// Size of the buffer in which viewers' bytes are received, shared by all.
+const SCRATCH_BYTES: usize = 16 * 1024;
+
+/// When what is due next.
+struct Schedule {
+    ticks: [Moment; 3],
+    sweep: Moment,
+    peers: Moment,
+}
+
+struct Buffers {
+    ready: Vec<Ready>,
+    scratch: Vec<u8>,
+    unread: Vec<Key>,
+}
+
+pub(crate) async fn run(shard: Shard) {
+    let now = shard.now();
+    let mut schedule = Schedule { ticks: [now; 3], sweep: now.plus(SWEEP), peers: now.plus(PEER_TICK) };
+    let mut buffers = Buffers { ready: Vec::new(), scratch: vec![0; SCRATCH_BYTES], unread: Vec::new() };
+    loop {
+        let wait = schedule.next(&shard).since(shard.now());
+        if wait.is_zero() {
+            rt::yield_now().await;
+        } else {
+            rt::either(rt::sleep(wait), shard.inner().fanout.wait()).await;
+        }
+        let now = shard.now();
+        shard.poll_sockets(&mut buffers, now);
+        for class in LatencyClass::ALL {
+            if schedule.is_due(&shard, class, now) {
+                shard.flush_class(class);
+            }
+        }
+        if now >= schedule.sweep {
+            let peers = now >= schedule.peers;
+            if peers {
+                schedule.peers = now.plus(PEER_TICK);
+            }
+            shard.sweep(now, peers);
+            schedule.sweep = shard.now().plus(SWEEP);
+        }
+    }
+}
+
+impl Schedule {
+    fn next(&self, shard: &Shard) -> Moment {
+        let mut next = self.sweep;
+        let config = shard.config();
+        for (class, tick) in LatencyClass::ALL.into_iter().zip(self.ticks) {
+            if shard.class_viewers(class).get() == 0 {
+                continue;
+            }
+            let at_once = config.class(class).tick.is_zero();
+            next = next.min(if at_once { shard.now().plus(POLL) } else { tick });
+        }
+        next
+    }
+
+    fn is_due(&mut self, shard: &Shard, class: LatencyClass, now: Moment) -> bool {
+        let tick = shard.config().class(class).tick;
+        let Some(due) = self.ticks.get_mut(class.index()) else { return false };
+        if tick.is_zero() || now < *due || shard.class_viewers(class).get() == 0 {
+            return false;
+        }
+        *due = now.plus(tick);
+        true
+    }
+}
+
+impl Shard {
+    /// Writes to the viewers of a class what came since their last turn.
+    fn flush_class(&self, class: LatencyClass) {
+        for stream in self.all_streams() {
+            self.flush_stream(&stream, class);
+        }
+    }
+
+    pub(crate) fn flush_stream(&self, stream: &Rc<RefCell<Stream>>, class: LatencyClass) {
+        self.walk(stream, &[class], false);
+    }
+
+    /// Flushes the viewers of some classes of a stream; `all` also those to whom nothing new is to be written.
+    fn walk(&self, stream: &Rc<RefCell<Stream>>, classes: &[LatencyClass], all: bool) {
+        let mut gone = Vec::new();
+        {
+            let mut stream = stream.borrow_mut();
+            let mut viewers = self.inner().viewers.borrow_mut();
+            let settled = self.settled(&stream);
+            let Stream { info, renditions, epoch, bytes_out, .. } = &mut *stream;
+            for (log, settled) in renditions.iter_mut().zip(settled) {
+                for class in classes {
+                    if !log.is_due(*class) && !all {
+                        continue;
+                    }
+                    let view = self.view(info, *epoch, settled, *class);
+                    let list = std::mem::take(log.viewers_of(*class));
+                    for key in &list {
+                        let Some(viewer) = viewers.get_mut(*key) else { continue };
+                        let before = viewer.session.traffic().1;
+                        if let Err(why) = viewer.flush(log, &view) {
+                            gone.push((*key, why));
+                        }
+                        *bytes_out = bytes_out.saturating_add(viewer.session.traffic().1 - before);
+                    }
+                    *log.viewers_of(*class) = list;
+                }
+            }
+        }
+        for (key, why) in gone {
+            self.detach(key, why);
+        }
+    }
+
+    /// Writes to one viewer.
+    pub(crate) fn flush_viewer(&self, stream: &Rc<RefCell<Stream>>, key: Key) {
+        let result = {
+            let mut stream = stream.borrow_mut();
+            let mut viewers = self.inner().viewers.borrow_mut();
+            let settled = self.settled(&stream);
+            let Stream { info, renditions, epoch, bytes_out, .. } = &mut *stream;
+            let Some(viewer) = viewers.get_mut(key) else { return };
+            let Some((log, settled)) =
+                renditions.iter_mut().zip(settled).find(|(log, _)| log.id() == viewer.rendition)
+            else {
+                return;
+            };
+            let before = viewer.session.traffic().1;
+            let result = viewer.flush(log, &self.view(info, *epoch, settled, viewer.class));
+            *bytes_out = bytes_out.saturating_add(viewer.session.traffic().1 - before);
+            result
+        };
+        if let Err(why) = result {
+            self.detach(key, why);
+        }
+    }
+
+    /// Ends all viewers of a stream with the protocols' goodbye.
+    pub(crate) fn stop_viewers(&self, stream: &Rc<RefCell<Stream>>, reason: StopReason) {
+        {
+            let now = self.now();
+            let mut viewers = self.inner().viewers.borrow_mut();
+            let stream = stream.borrow();
+            for log in &stream.renditions {
+                for key in log.viewers.iter().flatten() {
+                    if let Some(viewer) = viewers.get_mut(*key) {
+                        viewer.stop(reason, &log.log, reason == StopReason::StreamEnded, now);
+                    }
+                }
+            }
+        }
+        self.walk(stream, &LatencyClass::ALL, true);
+    }
+
+    /// A stream is over: it leaves the table, its viewers read what is left, its mirrors are told.
+    pub(crate) fn end_stream(&self, stream: &Rc<RefCell<Stream>>, reason: StopReason) {
+        let (key, followers, hot) = {
+            let mut s = stream.borrow_mut();
+            s.phase = Phase::Ended;
+            s.wake_waiters();
+            let followers: Vec<usize> = s.followers.drain(..).map(|f| f.shard).collect();
+            (s.key.clone(), followers, s.hot)
+        };
+        self.inner().streams.borrow_mut().remove(&key);
+        for shard in followers {
+            // By the queue of the pair, so that it comes after the last packets; if that is full, by the other.
+            if let Some(outbox) = self.inner().outboxes.get(shard)
+                && let Err(mail) = outbox.send(Mail::Ended { key: key.clone() })
+            {
+                self.tell(shard, mail);
+            }
+        }
+        if hot {
+            self.spread_hot(&key, false);
+        }
+        if stream.borrow().viewer_count() > 0 {
+            self.inner().ending.borrow_mut().push(Rc::clone(stream));
+            self.stop_viewers(stream, reason);
+        }
+        tracing::info!(stream = %key, shard = self.index(), "stream over");
+    }
+
+    fn poll_sockets(&self, buffers: &mut Buffers, now: Moment) {
+        for key in std::mem::take(&mut buffers.unread) {
+            self.serve_socket(key, true, false, buffers, now);
+        }
+        loop {
+            let mut ready = std::mem::take(&mut buffers.ready);
+            let polled = self.inner().poller.poll(&mut ready);
+            for event in &ready {
+                let key = Key::from_token(event.token);
+                self.serve_socket(key, event.readable || event.closed, event.writable, buffers, now);
+            }
+            let more = matches!(polled, Ok(n) if n > 0);
+            ready.clear();
+            buffers.ready = ready;
+            if !more {
+                return;
+            }
+        }
+    }
+
+    fn serve_socket(&self, key: Key, readable: bool, writable: bool, buffers: &mut Buffers, now: Moment) {
+        let (stream, result) = {
+            let mut viewers = self.inner().viewers.borrow_mut();
+            let Some(viewer) = viewers.get_mut(key) else { return };
+            if writable {
+                viewer.writable();
+            }
+            let result = if readable { viewer.read(&mut buffers.scratch, now) } else { Ok(false) };
+            (viewer.stream.clone(), result)
+        };
+        match result {
+            Ok(more) => {
+                if more {
+                    buffers.unread.push(key);
+                }
+                if let Some(stream) = stream {
+                    self.flush_viewer(&stream, key);
+                }
+            }
+            Err(why) => self.detach(key, why),
+        }
+    }
+
+    /// Removes a viewer; its connection closes.
+    fn detach(&self, key: Key, why: Gone) {
+        let Some(viewer) = self.inner().viewers.borrow_mut().remove(key) else { return };
+        // A socket that is not in the set any more is as good as removed.
+        let _ = self.inner().poller.remove(viewer.fd());
+        let count = self.class_viewers(viewer.class);
+        count.set(count.get().saturating_sub(1));
+        match why {
+            Gone::Panicked => bump(&self.inner().counters.panics),
+            Gone::Protocol(Some(rule)) => self.count_error(rule),
+            Gone::Stopped(StopReason::TooSlow) => self.count_limit("viewer stuck"),
+            _ => {}
+        }
+        viewer.session.end(why.text());
+        if let Some(stream) = &viewer.stream {
+            if let Some(log) =
+                stream.borrow_mut().renditions.iter_mut().find(|log| log.id() == viewer.rendition)
+            {
+                let list = log.viewers_of(viewer.class);
+                if let Some(at) = list.iter().position(|k| *k == key) {
+                    list.swap_remove(at);
+                }
+            }
+            self.weigh(stream);
+        }
+    }
+
+    fn sweep(&self, now: Moment, peers: bool) {
+        if peers {
+            self.tick_peers(now);
+        }
+        for stream in self.all_streams() {
+            self.walk(&stream, &LatencyClass::ALL, true);
+            self.tidy(&stream, now);
+        }
+        self.inner().ending.borrow_mut().retain(|stream| stream.borrow().viewer_count() > 0);
+    }
+
+    fn tick_peers(&self, now: Moment) {
+        let mut gone = Vec::new();
+        {
+            let mut viewers = self.inner().viewers.borrow_mut();
+            let keys: Vec<Key> = viewers.iter().map(|(key, _)| key).collect();
+            for key in keys {
+                if let Some(Err(why)) = viewers.get_mut(key).map(|viewer| viewer.tick(now)) {
+                    gone.push((key, why));
+                }
+            }
+        }
+        for (key, why) in gone {
+            self.detach(key, why);
+        }
+    }
+
+    /// Trims what nobody needs, drops what nobody uses, ends what is over.
+    fn tidy(&self, stream: &Rc<RefCell<Stream>>, now: Moment) {
+        let (phase, idle) = {
+            let mut s = stream.borrow_mut();
+            s.sample(now);
+            self.trim(&mut s, now);
+            let unused = s.viewer_count() == 0 && s.waiters.is_empty() && s.followers.is_empty();
+            s.unused_since = if unused { s.unused_since.or(Some(now)) } else { None };
+            (s.phase, s.unused_since.map(|since| now.since(since)))
+        };
+        match phase {
+            Phase::Grace { until } if now >= until => self.end_stream(stream, StopReason::StreamEnded),
+            Phase::Awaited if idle.is_some() => self.give_up(stream),
+            Phase::Live | Phase::Grace { .. } if stream.borrow().mirror => {
+                self.report_viewers(stream);
+                if idle.is_some_and(|idle| idle >= MIRROR_IDLE) {
+                    self.give_up(stream);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn trim(&self, stream: &mut Stream, now: Moment) {
+        let idle_after = self.config().rendition_idle;
+        let viewers = self.inner().viewers.borrow();
+        let forget = stream.cache_is_empty();
+        let Stream { renditions, info, .. } = stream;
+        for log in renditions.iter_mut() {
+            if forget {
+                log.forget_entries();
+            }
+            let keys = log.viewers.iter().flatten();
+            let needed = keys.filter_map(|key| viewers.get(*key)?.needs()).min();
+            log.trim(info, needed.unwrap_or(u64::MAX));
+            let unused = log.viewer_count() == 0;
+            log.unused_since = if unused { log.unused_since.or(Some(now)) } else { None };
+        }
+        renditions.retain(|log| log.unused_since.is_none_or(|since| now.since(since) < idle_after));
+    }
+
+    fn report_viewers(&self, stream: &Rc<RefCell<Stream>>) {
+        let mut stream = stream.borrow_mut();
+        let viewers = stream.viewer_count();
+        if viewers != stream.reported_viewers {
+            stream.reported_viewers = viewers;
+            let mail = Mail::MirrorViewers { key: stream.key.clone(), from: self.index(), viewers };
+            self.tell(stream.owner, mail);
+        }
+    }
+
+    /// Forgets an entry that nobody uses; a mirror tells its owner.
+    fn give_up(&self, stream: &Rc<RefCell<Stream>>) {
+        let (key, owner, mirror) = {
+            let s = stream.borrow();
+            (s.key.clone(), s.owner, s.mirror)
+        };
+        self.inner().streams.borrow_mut().remove(&key);
+        if mirror {
+            self.tell(owner, Mail::Unfollow { key, from: self.index() });
+        }
+    }
+
+    fn settled(&self, stream: &Stream) -> Vec<bool> {
+        let settle = u64::try_from(self.config().play.settle.as_micros()).unwrap_or(u64::MAX);
+        let now = self.now();
+        let settled = |log: &RenditionLog| !log.names_tracks() || stream.settled(log.wants(), settle, now);
+        stream.renditions.iter().map(settled).collect()
+    }
+
+    fn view<'a>(
+        &self,
+        info: &'a media::StreamInfo,
+        epoch: u32,
+        settled: bool,
+        class: LatencyClass,
+    ) -> View<'a> {
+        let config = self.config();
+        View {
+            info,
+            epoch,
+            settled,
+            now: self.now(),
+            class: config.class(class),
+            stuck: config.play.stuck_timeout,
+        }
+    }
+}

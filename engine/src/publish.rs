@@ -1,0 +1,219 @@
+//! Publishing: admission, who may take a name, and the way of packets into the stream.
+
+use crate::config::OnConflict;
+use crate::handle::{Action, Question};
+use crate::play::Waiting;
+use crate::session::StopSignal;
+use crate::shard::{SessionGuard, Shard};
+use crate::stats::SessionId;
+use crate::stream::{Phase, PublisherSlot, Stream};
+use media::{LatencyClass, Metadata, Packet, Refusal, StopReason, StreamKey, Track};
+use rt::Either;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// What is asked of admission, beside what the session's record knows.
+pub struct Ask<'a> {
+    /// Publish or play.
+    pub action: Action,
+    /// Which stream.
+    pub key: &'a StreamKey,
+    /// URL query.
+    pub query: &'a [(String, String)],
+    /// What the peer says it is.
+    pub user_agent: &'a str,
+    /// Host of the URL.
+    pub host: &'a str,
+}
+
+/// The right to feed a stream. Dropped without [`Publication::end`], the publisher counts as broken off and its viewers are
+/// kept for the grace time.
+pub struct Publication {
+    shard: Shard,
+    stream: Rc<RefCell<Stream>>,
+    generation: u64,
+    stop: Rc<StopSignal>,
+    ended: bool,
+}
+
+impl Shard {
+    /// Asks the control side whether a session may publish or play, and waits for the answer.
+    ///
+    /// # Errors
+    /// The refusal; [`Refusal::Unavailable`] if the question could not be put or was not answered in time.
+    pub async fn admit(&self, session: &SessionGuard, ask: Ask<'_>) -> Result<(), Refusal> {
+        let question = Question {
+            session: session.id(),
+            shard: self.index(),
+            action: ask.action,
+            key: ask.key.clone(),
+            query: ask.query.to_vec(),
+            peer: session.peer(),
+            protocol: session.protocol(),
+            user_agent: ask.user_agent.to_owned(),
+            host: ask.host.to_owned(),
+        };
+        session.verdict.set(None);
+        if self.inner().questions.try_send(question).is_err() {
+            self.count_drop(|drops| drops.question += 1);
+            return Err(Refusal::Unavailable);
+        }
+        let answered = async {
+            loop {
+                if let Some(verdict) = session.verdict.take() {
+                    return verdict;
+                }
+                session.answered.wait().await;
+            }
+        };
+        rt::timeout(self.config().admission_timeout, answered).await.unwrap_or(Err(Refusal::Unavailable))
+    }
+
+    /// Takes a name on its owner, by the policy for a name that is taken.
+    ///
+    /// # Errors
+    /// [`Refusal::AlreadyPublishing`], [`Refusal::Limit`] or [`Refusal::ShuttingDown`].
+    pub async fn publish(&self, session: &SessionGuard, key: &StreamKey) -> Result<Publication, Refusal> {
+        let config = self.config().publish;
+        let deadline = self.now().plus(config.conflict_wait);
+        loop {
+            if self.is_draining() {
+                return Err(Refusal::ShuttingDown);
+            }
+            let stream = self.stream_or_new(key)?;
+            let taken = stream.borrow().publisher.as_ref().map(|p| Rc::clone(&p.stop));
+            match (taken, config.on_conflict) {
+                (None, _) => return Ok(self.take_name(session.id(), stream)),
+                (Some(other), OnConflict::Replace) => {
+                    other.raise(StopReason::Replaced);
+                    return Ok(self.take_name(session.id(), stream));
+                }
+                (Some(_), OnConflict::Wait) if self.now() < deadline => {
+                    let waiting = Waiting::new(stream);
+                    let waited = rt::timeout(deadline.since(self.now()), waiting.wait());
+                    if let Either::Right(_) = rt::either(waited, session.stop.wait()).await {
+                        return Err(Refusal::ShuttingDown);
+                    }
+                }
+                (Some(_), _) => return Err(Refusal::AlreadyPublishing),
+            }
+        }
+    }
+
+    fn take_name(&self, session: SessionId, stream: Rc<RefCell<Stream>>) -> Publication {
+        let stop = Rc::new(StopSignal::default());
+        let (generation, key) = {
+            let mut s = stream.borrow_mut();
+            let generation = s.generation + 1;
+            s.begin(PublisherSlot { session, generation, stop: Rc::clone(&stop) }, self.now());
+            (generation, s.key.clone())
+        };
+        self.start_followers(&stream);
+        tracing::info!(session = session.0, stream = %key, shard = self.index(), generation, "publishing");
+        Publication { shard: self.clone(), stream, generation, stop, ended: false }
+    }
+
+    /// The stream's entry on its owner, made if there is room.
+    pub(crate) fn stream_or_new(&self, key: &StreamKey) -> Result<Rc<RefCell<Stream>>, Refusal> {
+        if let Some(stream) = self.stream(key) {
+            return Ok(stream);
+        }
+        let owner = self.owner(key);
+        let mut streams = self.inner().streams.borrow_mut();
+        if streams.len() >= self.config().limits.streams {
+            self.count_limit("streams");
+            return Err(Refusal::Limit);
+        }
+        let stream = Stream::new(key.clone(), owner, owner != self.index(), &self.config(), self.now());
+        let stream = Rc::new(RefCell::new(stream));
+        streams.insert(key.clone(), Rc::clone(&stream));
+        Ok(stream)
+    }
+
+    fn lost_publisher(&self, stream: &Rc<RefCell<Stream>>, properly: bool) {
+        let config = self.config().publish;
+        let grace = if properly && !config.grace_after_end { Duration::ZERO } else { config.grace };
+        {
+            let mut s = stream.borrow_mut();
+            s.publisher = None;
+            s.phase = Phase::Grace { until: self.now().plus(grace) };
+            s.wake_waiters();
+        }
+        if grace.is_zero() || self.is_draining() {
+            self.end_stream(stream, StopReason::StreamEnded);
+        }
+    }
+}
+
+impl Publication {
+    /// A track, new or changed.
+    pub fn track(&self, track: Track) {
+        if self.is_current() {
+            self.stream.borrow_mut().announce(track);
+        }
+    }
+
+    /// Metadata, new or changed.
+    pub fn metadata(&self, metadata: Metadata) {
+        if self.is_current() {
+            self.stream.borrow_mut().describe(metadata);
+        }
+    }
+
+    /// A packet, its stamps unwrapped but not repaired.
+    pub fn packet(&self, packet: Packet) {
+        if self.is_current() {
+            self.stream.borrow_mut().publish(self.shard.now(), packet);
+        }
+    }
+
+    /// The end of what one read brought: viewers that want each packet at once, and mirrors, get theirs now.
+    pub fn flush(&self) {
+        self.shard.feed_followers(&self.stream);
+        self.shard.flush_at_once(&self.stream);
+    }
+
+    /// Raised when the server wants the publication to end.
+    pub fn stop(&self) -> Rc<StopSignal> {
+        Rc::clone(&self.stop)
+    }
+
+    /// The publisher ended properly.
+    pub fn end(mut self) {
+        self.finish(true);
+    }
+
+    fn finish(&mut self, properly: bool) {
+        if self.ended {
+            return;
+        }
+        self.ended = true;
+        if self.is_current() {
+            self.flush();
+            self.shard.lost_publisher(&self.stream, properly);
+        }
+    }
+
+    fn is_current(&self) -> bool {
+        self.stream.borrow().publisher.as_ref().is_some_and(|p| p.generation == self.generation)
+    }
+}
+
+impl Drop for Publication {
+    fn drop(&mut self) {
+        self.finish(false);
+    }
+}
+
+impl Shard {
+    /// Writes to the viewers whose class has no tick.
+    pub(crate) fn flush_at_once(&self, stream: &Rc<RefCell<Stream>>) {
+        let config = self.config();
+        for class in LatencyClass::ALL {
+            if config.class(class).tick.is_zero() && self.class_viewers(class).get() > 0 {
+                self.flush_stream(stream, class);
+            }
+        }
+    }
+}
