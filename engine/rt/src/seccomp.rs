@@ -21,6 +21,8 @@ const SECCOMP_SET_MODE_FILTER: libc::c_long = 1;
 const SECCOMP_FILTER_FLAG_TSYNC: libc::c_long = 1;
 const RET_ALLOW: u32 = 0x7fff_0000;
 const RET_ERRNO: u32 = 0x0005_0000;
+#[cfg(test)]
+pub(crate) const KILL_PROCESS: u32 = 0x8000_0000;
 
 /// Offsets inside `struct seccomp_data`.
 const NUMBER_AT: u32 = 0;
@@ -42,15 +44,19 @@ const fn step(code: u16, k: u32, jt: u8, jf: u8) -> libc::sock_filter {
 /// # Errors
 /// `Unsupported` on machines other than x86_64 and aarch64; otherwise the system's.
 pub fn forbid_uring() -> io::Result<()> {
+    answer_uring_with(RET_ERRNO | libc::EPERM.cast_unsigned())
+}
+
+/// Installs the filter that answers the three calls with `verdict`.
+pub(crate) fn answer_uring_with(verdict: u32) -> io::Result<()> {
     let Some(arch) = ARCH else { return Err(io::ErrorKind::Unsupported.into()) };
-    let errno = libc::EPERM.cast_unsigned();
     let mut program = [
         step(LOAD, ARCH_AT, 0, 0),
         step(IF_EQUAL, arch, 0, 4),
         step(LOAD, NUMBER_AT, 0, 0),
         step(IF_AT_LEAST, FIRST_CALL, 0, 2),
         step(IF_ABOVE, LAST_CALL, 1, 0),
-        step(RETURN, RET_ERRNO | errno, 0, 0),
+        step(RETURN, verdict, 0, 0),
         step(RETURN, RET_ALLOW, 0, 0),
     ];
     let length = libc::c_ushort::try_from(program.len()).map_err(io::Error::other)?;

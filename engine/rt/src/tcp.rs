@@ -97,6 +97,7 @@ fn poll_accept_uring(
     wait: &RefCell<Option<uring::Readable>>,
     cx: &mut Context<'_>,
 ) -> Poll<Accepted> {
+    ready!(uring::poll_turn(cx));
     loop {
         match sock::accept_now(listener.as_fd()) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
