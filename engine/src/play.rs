@@ -7,7 +7,7 @@ use crate::stream::Stream;
 use crate::transport::{Peer, Transport};
 use crate::viewer::{Setup, Viewer};
 use media::{JoinStart, Refusal, Rendition, StopReason, StreamKey};
-use rt::{Either, Notify};
+use rt::Notify;
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -71,11 +71,12 @@ impl Shard {
         if owner == self.index() || mirrored() || hot() { Place::Here } else { Place::There(owner) }
     }
 
-    /// Waits until the stream can be viewed here, as long as the configuration lets a viewer wait.
+    /// Waits until the stream can be viewed here, as long as the configuration lets a viewer wait. Whoever waits listens
+    /// for a stop of the session meanwhile.
     ///
     /// # Errors
     /// [`Refusal::NotFound`], [`Refusal::Limit`], [`Refusal::ShuttingDown`] or [`Refusal::Unavailable`].
-    pub async fn await_stream(&self, session: &SessionGuard, key: &StreamKey) -> Result<(), Refusal> {
+    pub async fn await_stream(&self, session: &Record, key: &StreamKey) -> Result<(), Refusal> {
         let config = self.config();
         let here = self.owner(key) == self.index();
         // A mirror needs an answer of the owner even if nobody may wait for a publisher.
@@ -102,10 +103,7 @@ impl Shard {
             asked = true;
             session.step("waits for publisher", self.now());
             let waiting = Waiting::new(stream);
-            let waited = rt::timeout(deadline.since(self.now()), waiting.wait());
-            if let Either::Right(_) = rt::either(waited, session.stop.wait()).await {
-                return Err(Refusal::ShuttingDown);
-            }
+            rt::timeout(deadline.since(self.now()), waiting.wait()).await;
             if self.is_draining() {
                 return Err(Refusal::ShuttingDown);
             }

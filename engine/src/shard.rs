@@ -11,7 +11,7 @@ use crate::handle::Question;
 use crate::mesh::{Arrival, Inbox, Mail, Outbox};
 use crate::session::{Permit, Record, Sessions, Travelling};
 use crate::slab::Slab;
-use crate::stats::{MeshDrops, Role, SessionId, ShardStats};
+use crate::stats::{MeshDrops, Role, SessionId, ShardStats, StreamStats};
 use crate::stream::Stream;
 use crate::viewer::Viewer;
 use crate::{clock, fanout};
@@ -212,6 +212,17 @@ impl Shard {
         *self.0.counters.limits.borrow_mut().entry(name).or_default() += 1;
     }
 
+    /// The streams of this shard, as in its statistics.
+    pub fn stream_stats(&self) -> Vec<StreamStats> {
+        let now = self.now();
+        self.0.streams.borrow().values().map(|s| s.borrow().stats(self.0.index, now)).collect()
+    }
+
+    /// Messages of this shard that found no room.
+    pub fn mesh_drops(&self) -> MeshDrops {
+        self.0.counters.drops.get()
+    }
+
     pub(crate) fn inner(&self) -> &Inner {
         &self.0
     }
@@ -335,8 +346,7 @@ impl Shard {
             streams: Vec::new(),
             sessions: Vec::new(),
         };
-        stats.streams =
-            self.0.streams.borrow().values().map(|s| s.borrow().stats(self.0.index, now)).collect();
+        stats.streams = self.stream_stats();
         let sessions = self.0.sessions.borrow();
         for record in sessions.living.values() {
             let (living_in, living_out) = record.traffic();

@@ -1,0 +1,553 @@
+//! The bridge: drives any [`Session`] on a connection and joins it to the engine. It knows no protocol.
+//!
+//! A session passes three stages: until its request is known (bounded in time and bytes), admission (on the shard that
+//! serves the stream, so the connection may move first), then publishing here or being attached as a viewer, after which the
+//! engine serves it alone.
+
+use crate::conn::{Conn, Got, Parked};
+use crate::local::Local;
+use crate::table::AnySession;
+use engine::{Action, Arrival, Ask, Attach, Peer, PeerState, Place, Publication, Role, SessionGuard, Shard, Travelling};
+use media::{Moment, Refusal, StopReason};
+use protocols::{Error, Event, Input, Output, PlayRequest, PublishRequest, Session, Verdict};
+use rt::Either;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// How long a session with no deadline of its own is left alone between two looks at the clock.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A session on its connection.
+pub(crate) struct Bridge {
+    pub local: Rc<Local>,
+    pub conn: Conn,
+    pub session: AnySession,
+    pub guard: SessionGuard,
+}
+
+/// How a session left the bridge.
+pub(crate) enum Left {
+    /// The connection is over, or somebody else's.
+    Gone,
+    /// The connection can carry another request.
+    Free(Bridge),
+}
+
+/// A request that came out of a session.
+enum Request {
+    Publish(Box<PublishRequest>),
+    Play(Box<PlayRequest>),
+}
+
+/// What draining a session brought.
+#[derive(Default)]
+struct Drained {
+    out: Vec<u8>,
+    request: Option<Request>,
+    ended: bool,
+    closed: Option<Option<Error>>,
+    media: bool,
+    wait: Option<Moment>,
+}
+
+enum Heard {
+    Bytes,
+    Eof,
+    Time,
+    Stop(StopReason),
+}
+
+impl Bridge {
+    /// Drives the session until it is over. `opened`: since when it may take its time to its request.
+    pub async fn run(mut self, opened: Moment) -> Left {
+        loop {
+            match self.until_request(opened).await {
+                Err(why) => return self.gone(why).await,
+                Ok(None) => return Left::Free(self),
+                Ok(Some(request)) => match self.serve(request).await {
+                    Left::Free(bridge) if bridge.session.is_one_request() => return Left::Free(bridge),
+                    Left::Free(bridge) => self = bridge,
+                    Left::Gone => return Left::Gone,
+                },
+            }
+        }
+    }
+
+    /// Goes on with a request whose connection is on the right shard.
+    async fn serve(self, request: Request) -> Left {
+        match request {
+            Request::Publish(request) => {
+                let owner = self.shard().owner(&request.key);
+                if owner != self.shard().index() {
+                    return self.hand_off(owner, Request::Publish(request));
+                }
+                self.publish(*request).await
+            }
+            Request::Play(request) => match self.shard().place(&request.key) {
+                Place::There(owner) => self.hand_off(owner, Request::Play(request)),
+                Place::Here => self.play(*request).await,
+            },
+        }
+    }
+
+    /// `None`: the session's request is over and the connection may carry another.
+    async fn until_request(&mut self, opened: Moment) -> Result<Option<Request>, Why> {
+        let limits = &self.local.config;
+        let (timeout, most) = (limits.request_timeout, limits.request_bytes);
+        let deadline = opened.plus(timeout);
+        let mut received = 0_usize;
+        loop {
+            let drained = self.drain(None);
+            self.send(&drained).await?;
+            if let Some(request) = drained.request {
+                return Ok(Some(request));
+            }
+            if let Some(error) = drained.closed {
+                return Err(Why::Session(error));
+            }
+            if drained.ended {
+                return Ok(None);
+            }
+            if received > most {
+                self.shard().count_limit("request bytes");
+                return Err(Why::Session(Some(Error::limit("too many bytes before a request"))));
+            }
+            let (heard, n) = self.listen(drained.wait.map_or(deadline, |w| w.min(deadline))).await?;
+            received = received.saturating_add(n);
+            match heard {
+                Heard::Bytes => {}
+                Heard::Eof => self.tell(Input::Eof),
+                Heard::Stop(reason) => return Err(Why::Stop(reason)),
+                Heard::Time if self.shard().now() >= deadline => {
+                    self.shard().count_limit("request timeout");
+                    return Err(Why::Session(Some(Error::limit("no request in time"))));
+                }
+                Heard::Time => self.tell(Input::Tick),
+            }
+        }
+    }
+
+    async fn publish(mut self, request: PublishRequest) -> Left {
+        self.guard.set_request(Role::Publisher, &request.key, &request.user_agent);
+        self.guard.step("request", self.shard().now());
+        let ask = Ask {
+            action: Action::Publish,
+            key: &request.key,
+            query: &request.query.0,
+            user_agent: &request.user_agent,
+            host: &request.host,
+        };
+        let mut verdict = self.shard().admit(&self.guard, ask).await;
+        self.guard.step("admission", self.shard().now());
+        let mut publication = None;
+        if verdict.is_ok() {
+            match self.shard().publish(&self.guard, &request.key).await {
+                Ok(taken) => publication = Some(taken),
+                Err(refusal) => verdict = Err(refusal),
+            }
+        }
+        let Some(publication) = publication else {
+            return self.refuse(verdict.err().unwrap_or(Refusal::Unavailable)).await;
+        };
+        self.tell(Input::Verdict(Verdict::Allow));
+        match self.feed(publication).await {
+            Ok(()) => {
+                self.guard.clear_request();
+                Left::Free(self)
+            }
+            Err(why) => self.gone(why).await,
+        }
+    }
+
+    /// Feeds the stream until the publisher ends properly (`Ok`) or otherwise.
+    async fn feed(&mut self, publication: Publication) -> Result<(), Why> {
+        let stop = publication.stop();
+        let mut last_media = self.shard().now();
+        loop {
+            let drained = self.drain(Some(&publication));
+            publication.flush();
+            let now = self.shard().now();
+            if drained.media {
+                last_media = now;
+                self.guard.step("first packet", now);
+            }
+            let sent = self.send(&drained).await;
+            if drained.ended || matches!(drained.closed, Some(None)) {
+                publication.end();
+                return drained.closed.map_or(Ok(()), |closed| Err(Why::Session(closed)));
+            }
+            if let Some(error) = drained.closed {
+                return Err(Why::Session(error));
+            }
+            sent?;
+            let idle = last_media.plus(self.shard().config().publish.idle_timeout);
+            if now >= idle {
+                self.shard().count_limit("publisher idle");
+                return Err(Why::Stop(StopReason::Idle));
+            }
+            let until = drained.wait.map_or(idle, |wait| wait.min(idle));
+            let heard = match rt::either(stop.wait(), self.listen(until)).await {
+                Either::Left(reason) => return Err(Why::Stop(reason)),
+                Either::Right(heard) => heard?.0,
+            };
+            match heard {
+                Heard::Bytes => {}
+                Heard::Eof => self.tell(Input::Eof),
+                Heard::Time => self.tell(Input::Tick),
+                Heard::Stop(reason) => return Err(Why::Stop(reason)),
+            }
+            if matches!(heard, Heard::Eof) {
+                let last = self.drain(Some(&publication));
+                publication.flush();
+                let sent = self.send(&last).await;
+                if last.ended {
+                    publication.end();
+                }
+                sent?;
+                return Err(last.closed.map_or(Why::Eof, Why::Session));
+            }
+        }
+    }
+
+    async fn play(mut self, request: PlayRequest) -> Left {
+        self.guard.set_request(Role::Viewer, &request.key, &request.user_agent);
+        self.guard.set_protocol(self.protocol());
+        self.guard.step("request", self.shard().now());
+        let ask = Ask {
+            action: Action::Play,
+            key: &request.key,
+            query: &request.query.0,
+            user_agent: &request.user_agent,
+            host: &request.host,
+        };
+        let mut verdict = self.shard().admit(&self.guard, ask).await;
+        self.guard.step("admission", self.shard().now());
+        if verdict.is_ok() {
+            match self.wait_for(&request).await {
+                Ok(found) => verdict = found,
+                Err(why) => return self.gone(why).await,
+            }
+        }
+        if let Err(refusal) = verdict {
+            return self.refuse(refusal).await;
+        }
+        self.tell(Input::Verdict(Verdict::Allow));
+        let drained = self.drain(None);
+        if drained.ended {
+            if let Err(why) = self.send(&drained).await {
+                return self.gone(why).await;
+            }
+            return Left::Free(self);
+        }
+        if let Some(error) = drained.closed {
+            return self.gone(Why::Session(error)).await;
+        }
+        self.attach(request, drained.out);
+        Left::Gone
+    }
+
+    /// Waits for the stream while listening to the peer, which may leave.
+    async fn wait_for(&mut self, request: &PlayRequest) -> Result<Result<(), Refusal>, Why> {
+        let shard = self.shard().clone();
+        let record = self.guard.record();
+        let waiting = shard.await_stream(&record, &request.key);
+        let mut waiting = std::pin::pin!(waiting);
+        loop {
+            let until = shard.now().plus(LOOK);
+            match rt::either(waiting.as_mut(), self.listen(until)).await {
+                Either::Left(found) => return Ok(found),
+                Either::Right(heard) => match heard?.0 {
+                    Heard::Eof => return Err(Why::Eof),
+                    Heard::Stop(reason) => return Err(Why::Stop(reason)),
+                    Heard::Bytes | Heard::Time => {
+                        let drained = self.drain(None);
+                        if let Some(error) = drained.closed {
+                            return Err(Why::Session(error));
+                        }
+                        self.send(&drained).await?;
+                    }
+                },
+            }
+        }
+    }
+
+    fn attach(self, request: PlayRequest, greeting: Vec<u8>) {
+        let Self { local, conn, session, guard } = self;
+        let shard = local.shard.clone();
+        let transport = match conn.park() {
+            Ok(parked) => parked.into_transport(),
+            Err(error) => {
+                guard.end(format!("socket: {error}"));
+                return;
+            }
+        };
+        let now = shard.now();
+        tracing::info!(
+            session = %guard.id(),
+            stream = %request.key,
+            peer = %guard.peer(),
+            protocol = guard.protocol(),
+            shard = shard.index(),
+            "playing"
+        );
+        guard.step("playing", now);
+        let mut peer = SessionPeer { session, shard: shard.clone() };
+        peer.session.settle();
+        shard.attach(Attach {
+            transport,
+            peer: Box::new(peer),
+            session: guard,
+            key: request.key,
+            rendition: request.rendition,
+            start: request.start,
+            greeting,
+        });
+    }
+
+    fn hand_off(self, to: usize, request: Request) -> Left {
+        let Self { local, conn, session, guard } = self;
+        match conn.park() {
+            Ok(conn) => {
+                let moved = Moved { conn, session, travelling: guard.travel(), request };
+                local.shard.hand_off(to, Box::new(moved));
+            }
+            Err(error) => guard.end(format!("socket: {error}")),
+        }
+        Left::Gone
+    }
+
+    async fn refuse(mut self, refusal: Refusal) -> Left {
+        tracing::info!(
+            session = %self.guard.id(),
+            peer = %self.guard.peer(),
+            protocol = self.guard.protocol(),
+            why = refusal.name(),
+            "refused"
+        );
+        self.guard.step("refused", self.shard().now());
+        self.tell(Input::Verdict(Verdict::Refuse(refusal)));
+        let drained = self.drain(None);
+        let sent = self.send(&drained).await;
+        match (sent, drained.ended) {
+            (Ok(()), true) => {
+                self.guard.clear_request();
+                Left::Free(self)
+            }
+            (sent, _) => {
+                self.guard.end(format!("refused: {refusal}"));
+                self.gone(sent.err().unwrap_or(Why::Session(None))).await
+            }
+        }
+    }
+
+    /// Notes why, says goodbye if there is a way to, and closes.
+    async fn gone(mut self, why: Why) -> Left {
+        if let Why::Stop(reason) = why {
+            self.tell(Input::Stop(reason));
+            let drained = self.drain(None);
+            // It ends either way.
+            let _ = self.send(&drained).await;
+        }
+        if let Why::Session(Some(error)) = why {
+            self.shard().count_error(error.what);
+        }
+        self.guard.end(why.text());
+        if !matches!(why, Why::Io(_)) {
+            self.conn.close().await;
+        }
+        Left::Gone
+    }
+
+    /// Waits for the peer, the time or a stop; bytes go to the session at once.
+    async fn listen(&mut self, until: Moment) -> Result<(Heard, usize), Why> {
+        let now = self.local.shard.now();
+        let record = self.guard.record();
+        let session = &mut self.session;
+        // What is wrong with the bytes comes out of the session when it is drained.
+        let take = |bytes: &[u8]| drop(session.handle(now, Input::Bytes(bytes)));
+        let read = self.conn.read(&self.local.scratch, take);
+        let wait = until.since(now);
+        let heard = rt::either(read, rt::either(record.stop.wait(), rt::sleep(wait))).await;
+        match heard {
+            Either::Left(Ok(Got::Bytes(n))) => {
+                record.add_in(n);
+                Ok((Heard::Bytes, n))
+            }
+            Either::Left(Ok(Got::Nothing)) => {
+                self.conn.write(&[]).await.map_err(Why::from)?;
+                Ok((Heard::Bytes, 0))
+            }
+            Either::Left(Ok(Got::Eof)) => Ok((Heard::Eof, 0)),
+            Either::Left(Err(error)) => Err(error.into()),
+            Either::Right(Either::Left(reason)) => Ok((Heard::Stop(reason), 0)),
+            Either::Right(Either::Right(())) => Ok((Heard::Time, 0)),
+        }
+    }
+
+    fn tell(&mut self, input: Input<'_>) {
+        let now = self.local.shard.now();
+        // What is wrong comes out when the session is drained.
+        drop(self.session.handle(now, input));
+    }
+
+    /// Takes all that the session has to say, up to a request.
+    fn drain(&mut self, publication: Option<&Publication>) -> Drained {
+        let mut drained = Drained::default();
+        let shard = &self.local.shard;
+        let now = shard.now();
+        loop {
+            let event = match self.session.poll(now) {
+                Output::Bytes(bytes) => {
+                    drained.out.extend_from_slice(&bytes);
+                    continue;
+                }
+                Output::Wait(until) => {
+                    drained.wait = until;
+                    return drained;
+                }
+                Output::Event(event) => event,
+            };
+            match (event, publication) {
+                (Event::Packet(packet), Some(publication)) => {
+                    drained.media = true;
+                    publication.packet(packet);
+                }
+                (Event::Track(track), Some(publication)) => publication.track(track),
+                (Event::Metadata(metadata), Some(publication)) => publication.metadata(metadata),
+                (Event::Packet(_) | Event::Track(_) | Event::Metadata(_), None) => {}
+                (Event::Publish(request), _) => {
+                    drained.request = Some(Request::Publish(Box::new(request)));
+                    return drained;
+                }
+                (Event::Play(request), _) => {
+                    drained.request = Some(Request::Play(Box::new(request)));
+                    return drained;
+                }
+                (Event::PublishEnd | Event::PlayEnd, _) => {
+                    drained.ended = true;
+                    return drained;
+                }
+                (Event::Step(name), _) => self.guard.step(name, now),
+                (Event::Leniency(name), _) => {
+                    self.guard.add_leniency();
+                    shard.count_leniency(name);
+                }
+                (Event::Closed(error), _) => {
+                    drained.closed = Some(error);
+                    return drained;
+                }
+            }
+        }
+    }
+
+    async fn send(&mut self, drained: &Drained) -> Result<(), Why> {
+        if !drained.out.is_empty() {
+            self.conn.write(&drained.out).await?;
+            self.guard.add_out(drained.out.len());
+        }
+        Ok(())
+    }
+
+    fn shard(&self) -> &Shard {
+        &self.local.shard
+    }
+
+    fn protocol(&self) -> &'static str {
+        self.session.protocol()
+    }
+}
+
+/// Why a session is over.
+enum Why {
+    Session(Option<Error>),
+    Eof,
+    Io(io::Error),
+    Stop(StopReason),
+}
+
+impl Why {
+    fn text(&self) -> String {
+        match self {
+            Self::Session(None) => "ended by peer".into(),
+            Self::Session(Some(error)) => error.to_string(),
+            Self::Eof => "peer closed".into(),
+            Self::Io(error) => format!("socket: {error}"),
+            Self::Stop(reason) => reason.name().into(),
+        }
+    }
+}
+
+impl From<io::Error> for Why {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// A connection on its way to the shard that serves its stream.
+struct Moved {
+    conn: Parked,
+    session: AnySession,
+    travelling: Travelling,
+    request: Request,
+}
+
+impl Arrival for Moved {
+    fn land(self: Box<Self>, shard: &Shard) {
+        let Self { conn, session, travelling, request } = *self;
+        let guard = shard.adopt_session(travelling);
+        let Some(local) = Local::here() else { return };
+        rt::spawn(async move {
+            let conn = match conn.unpark() {
+                Ok(conn) => conn,
+                Err(error) => {
+                    guard.end(format!("socket: {error}"));
+                    return;
+                }
+            };
+            let bridge = Bridge { local, conn, session, guard };
+            match bridge.serve(request).await {
+                Left::Free(bridge) => crate::table::go_on(bridge).await,
+                Left::Gone => {}
+            }
+        });
+    }
+}
+
+/// A session as a viewer's protocol side in the engine.
+struct SessionPeer {
+    session: AnySession,
+    shard: Shard,
+}
+
+impl SessionPeer {
+    fn drain(&mut self, now: Moment, out: &mut Vec<u8>) -> PeerState {
+        loop {
+            match self.session.poll(now) {
+                Output::Bytes(bytes) => out.extend_from_slice(&bytes),
+                Output::Wait(_) => return PeerState::Open,
+                Output::Event(Event::Leniency(name)) => self.shard.count_leniency(name),
+                Output::Event(Event::Closed(error)) => return PeerState::Ended(error.map(|error| error.what)),
+                Output::Event(Event::PlayEnd) => return PeerState::Ended(None),
+                Output::Event(_) => {}
+            }
+        }
+    }
+}
+
+impl Peer for SessionPeer {
+    fn bytes(&mut self, now: Moment, bytes: &[u8], out: &mut Vec<u8>) -> PeerState {
+        drop(self.session.handle(now, Input::Bytes(bytes)));
+        self.drain(now, out)
+    }
+
+    fn tick(&mut self, now: Moment, out: &mut Vec<u8>) -> PeerState {
+        drop(self.session.handle(now, Input::Tick));
+        self.drain(now, out)
+    }
+
+    fn stop(&mut self, now: Moment, reason: StopReason, out: &mut Vec<u8>) {
+        drop(self.session.handle(now, Input::Stop(reason)));
+        self.drain(now, out);
+    }
+}

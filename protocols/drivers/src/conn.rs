@@ -1,0 +1,125 @@
+//! A connection while a session's task reads and writes it: the socket, with TLS around it or not.
+
+use crate::tls::{Tls, TlsTransport};
+use engine::Transport;
+use rt::TcpStream;
+use std::cell::RefCell;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+/// A peer that takes nothing for this long while the server has something to say is closed.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// See the module.
+pub(crate) struct Conn {
+    stream: TcpStream,
+    tls: Option<Box<Tls>>,
+    /// Opened bytes not yet given to the session.
+    plain: Vec<u8>,
+}
+
+/// A connection off its core's reactor: plain data.
+pub(crate) struct Parked {
+    fd: OwnedFd,
+    tls: Option<Box<Tls>>,
+    plain: Vec<u8>,
+}
+
+/// What one read brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Got {
+    /// So many bytes, given to the session.
+    Bytes(usize),
+    /// Nothing for the session yet (a handshake inside TLS); write, then read again.
+    Nothing,
+    /// The peer sends no more.
+    Eof,
+}
+
+impl Conn {
+    pub fn new(fd: OwnedFd, tls: Option<Box<Tls>>) -> io::Result<Self> {
+        Parked { fd, tls, plain: Vec::new() }.unpark()
+    }
+
+    /// Waits for bytes and gives them to `take`. Cancelled, it loses nothing.
+    pub async fn read(&mut self, scratch: &RefCell<Vec<u8>>, take: impl FnOnce(&[u8])) -> io::Result<Got> {
+        let Some(tls) = &mut self.tls else {
+            let read = |bytes: &[u8]| {
+                if !bytes.is_empty() {
+                    take(bytes);
+                }
+            };
+            let (n, ()) = self.stream.read_with(scratch, read).await?;
+            return Ok(if n == 0 { Got::Eof } else { Got::Bytes(n) });
+        };
+        if self.plain.is_empty() {
+            if tls.is_eof() {
+                return Ok(Got::Eof);
+            }
+            let plain = &mut self.plain;
+            let (n, opened) = self.stream.read_with(scratch, |sealed| tls.open(sealed, plain)).await?;
+            opened?;
+            if n == 0 {
+                return Ok(Got::Eof);
+            }
+        }
+        if self.plain.is_empty() {
+            return Ok(Got::Nothing);
+        }
+        let plain = std::mem::take(&mut self.plain);
+        take(&plain);
+        Ok(Got::Bytes(plain.len()))
+    }
+
+    /// Sends all of it, and what TLS has to say. Not to be cancelled.
+    pub async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let sent = rt::timeout(WRITE_TIMEOUT, self.write_all(bytes)).await;
+        sent.unwrap_or_else(|| Err(io::Error::new(io::ErrorKind::TimedOut, "the peer reads nothing")))
+    }
+
+    /// Says that nothing more will be sent.
+    pub async fn close(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.close();
+            // The connection ends either way.
+            let _ = self.write(&[]).await;
+        }
+    }
+
+    pub fn park(self) -> io::Result<Parked> {
+        Ok(Parked { fd: self.stream.into_fd()?, tls: self.tls, plain: self.plain })
+    }
+
+    async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        let Some(tls) = &mut self.tls else {
+            return if bytes.is_empty() { Ok(()) } else { self.stream.write_all(bytes).await };
+        };
+        loop {
+            if !tls.pending().is_empty() {
+                let pending = tls.pending().to_vec();
+                self.stream.write_all(&pending).await?;
+                tls.sent(pending.len());
+            }
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            let n = tls.seal(bytes)?;
+            bytes = bytes.get(n..).unwrap_or_default();
+        }
+    }
+}
+
+impl Parked {
+    pub fn unpark(self) -> io::Result<Conn> {
+        Ok(Conn { stream: TcpStream::from_fd(self.fd)?, tls: self.tls, plain: self.plain })
+    }
+
+    /// For the engine to write to.
+    pub fn into_transport(self) -> Transport {
+        match self.tls {
+            None => Transport::Plain(self.fd),
+            Some(tls) => Transport::Sealed(Box::new(TlsTransport { fd: self.fd, tls, plain: self.plain })),
+        }
+    }
+}
