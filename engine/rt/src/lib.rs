@@ -25,6 +25,8 @@ mod poller;
 mod probe;
 pub mod seccomp;
 mod shard;
+#[cfg_attr(not(all(target_os = "linux", target_pointer_width = "64")), allow(dead_code))]
+mod slice;
 pub mod sock;
 mod socket;
 mod task;

@@ -136,25 +136,39 @@ impl Drop for Entry {
     }
 }
 
-/// The whole of a spawned task: the caught future, and the way to cancel it.
-async fn guarded(future: impl Future<Output = ()>, control: Rc<Control>, entry: Entry) {
-    let _entry = entry;
-    let mut caught = std::pin::pin!(catching(future, |text| report(&text)));
-    std::future::poll_fn(|cx| {
-        if control.cancelled.get() {
+/// The whole of a spawned task: the caught future, and the way to cancel it. Fields drop in this order.
+/// Written out, since nested `async fn`s keep their arguments twice, and this is in every task.
+struct Guarded<F: Future<Output = ()>> {
+    caught: Catching<F, fn(String)>,
+    control: Rc<Control>,
+    _entry: Entry,
+}
+
+impl<F: Future<Output = ()>> Future for Guarded<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        // SAFETY: `caught` is pinned with `self`: it is only polled through the pin made below, or cleared
+        // in place, never moved. The other fields are not pinned.
+        let this = unsafe { self.get_unchecked_mut() };
+        if !this.control.cancelled.get() {
+            // SAFETY: see above.
+            let caught = unsafe { Pin::new_unchecked(&mut this.caught) };
+            if caught.poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+        }
+        if this.control.cancelled.get() {
+            this.caught.clear();
             return Poll::Ready(());
         }
-        if caught.as_mut().poll(cx).is_ready() || control.cancelled.get() {
-            return Poll::Ready(());
-        }
-        let mut slot = control.waker.borrow_mut();
+        let mut slot = this.control.waker.borrow_mut();
         match slot.as_mut() {
             Some(waker) => waker.clone_from(cx.waker()),
             None => *slot = Some(cx.waker().clone()),
         }
         Poll::Pending
-    })
-    .await;
+    }
 }
 
 /// A spawned task. Dropping it lets the task run on; it ends by itself or with the shard.
@@ -196,7 +210,8 @@ pub fn spawn<F: Future<Output = ()> + 'static>(f: F) -> Task {
     NEXT.set(id.wrapping_add(1));
     let control = Rc::new(Control::default());
     LIVE.with(|live| live.borrow_mut().insert(id, Rc::clone(&control)));
-    let future = guarded(f, Rc::clone(&control), Entry(id));
+    let caught = Catching { future: Some(f), tell: (|text: String| report(&text)) as fn(String) };
+    let future = Guarded { caught, control: Rc::clone(&control), _entry: Entry(id) };
     match backend {
         Backend::Uring => uring::spawn(future),
         Backend::Epoll => drop(tokio::task::spawn_local(future)),

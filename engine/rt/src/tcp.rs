@@ -18,7 +18,7 @@ use tokio::io::unix::AsyncFd;
 
 use crate::shard::{Backend, current_backend, outside};
 use crate::socket::{Socket, register};
-use crate::{sock, uring};
+use crate::{slice, sock, uring};
 
 /// Binds and listens: `SO_REUSEADDR`, `SO_REUSEPORT` (every shard binds the same port), non-blocking,
 /// close-on-exec. An unspecified IPv6 address (`[::]`) also serves IPv4 where the system allows it.
@@ -97,7 +97,7 @@ fn poll_accept_uring(
     wait: &RefCell<Option<uring::Readable>>,
     cx: &mut Context<'_>,
 ) -> Poll<Accepted> {
-    ready!(uring::poll_turn(cx));
+    ready!(slice::poll_turn(cx));
     loop {
         match sock::accept_now(listener.as_fd()) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

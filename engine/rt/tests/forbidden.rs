@@ -87,14 +87,12 @@ fn with_little_locked_memory_the_probe_says_so() {
 fn the_probe_counts_locked_memory_right() {
     if is_child("nobody") {
         let limit = libc::rlimit { rlim_cur: 8 << 20, rlim_max: 8 << 20 };
+        // Its own number each time: locked memory is counted over all processes of a user.
+        let user = 100_000 + std::process::id() % 50_000;
         // SAFETY: `limit` is a valid rlimit; the others take no pointers.
         #[allow(unsafe_code)]
         let rcs = unsafe {
-            [
-                libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit),
-                libc::setgid(65534),
-                libc::setuid(65534),
-            ]
+            [libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit), libc::setgid(user), libc::setuid(user)]
         };
         assert_eq!(rcs, [0; 3]);
         let most = (1..200).take_while(|n| rt::probe_uring(*n).is_ok()).last().unwrap();

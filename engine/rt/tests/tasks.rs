@@ -44,11 +44,14 @@ fn a_panic_ends_its_task_alone() {
             let _touchy = Touchy;
             rt::yield_now().await;
         });
-        let four = rt::spawn(async {
+        let begun = rt::Notify::new();
+        let tell = begun.clone();
+        let four = rt::spawn(async move {
             let _touchy = Touchy;
+            tell.notify();
             std::future::pending::<()>().await;
         });
-        rt::yield_now().await;
+        begun.wait().await;
         four.cancel();
         while !(one.is_finished() && two.is_finished() && three.is_finished()) || told.borrow().len() < 4 {
             rt::sleep(Duration::from_millis(1)).await;
