@@ -188,3 +188,98 @@ impl Iterator for Aggregate {
         Some(step)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+    use crate::rtmp::chunk::{ChunkLimits, ChunkReader, Item};
+    use proptest::prelude::*;
+
+    #[test]
+    fn control_messages_are_read_back() {
+        for control in [
+            Control::SetChunkSize(60000),
+            Control::Abort(7),
+            Control::Acknowledgement(u32::MAX),
+            Control::WindowAckSize(5_000_000),
+            Control::SetPeerBandwidth(5_000_000, 2),
+            Control::StreamBegin(1),
+            Control::StreamEof(1),
+            Control::SetBufferLength(1, 3000),
+            Control::PingRequest(9),
+            Control::PingResponse(9),
+            Control::OtherEvent(31),
+        ] {
+            let mut bytes = Vec::new();
+            control.write(128, &mut bytes);
+            let mut input = bytes.as_slice();
+            let item = ChunkReader::new(ChunkLimits::default()).read(&mut input).unwrap();
+            let Some(Item::Message(message)) = item else { panic!("{control:?}") };
+            assert_eq!((message.csid, message.stream_id, input.len()), (2, 0, 0));
+            assert_eq!(Control::parse(message.kind, &message.payload), Ok(control));
+            for end in 0..message.payload.len() {
+                // The limit type of the peer's bandwidth may be missing; nothing else may.
+                let may = matches!(control, Control::SetPeerBandwidth(..)) && end == 4;
+                assert_eq!(
+                    Control::parse(message.kind, &message.payload[..end]).is_ok(),
+                    may,
+                    "{control:?} {end}"
+                );
+            }
+        }
+        assert!(Control::parse(8, &[0; 16]).is_err());
+    }
+
+    fn sub(message_kind: u8, time: u32, body: &[u8]) -> Vec<u8> {
+        let [top, time @ ..] = time.to_be_bytes();
+        let mut out = vec![message_kind, 0, 0, body.len() as u8];
+        out.extend(time);
+        out.push(top);
+        out.extend([0, 0, 0]);
+        out.extend(body);
+        out.extend((11 + body.len() as u32).to_be_bytes());
+        out
+    }
+
+    fn split(timestamp: u32, body: Vec<u8>) -> Result<Vec<(u8, u32, Vec<u8>)>, Error> {
+        Aggregate::new(timestamp, Bytes::from(body))
+            .map(|step| step.map(|m| (m.kind, m.timestamp, m.payload.to_vec())))
+            .collect()
+    }
+
+    #[test]
+    fn an_aggregate_is_split_and_shifted_to_its_own_time() {
+        let body = [sub(8, 0x0100_0005, b"a"), sub(9, 0x0100_0015, b""), sub(8, 0x0100_0003, b"bc")].concat();
+        let expected = vec![(8, 1000, b"a".to_vec()), (9, 1016, vec![]), (8, 998, b"bc".to_vec())];
+        assert_eq!(split(1000, body.clone()), Ok(expected.clone()));
+        assert_eq!(
+            split(1000, body[..body.len() - 4].to_vec()),
+            Ok(expected),
+            "without the last back pointer"
+        );
+        assert_eq!(split(1000, vec![]), Ok(vec![]));
+        let ends = [12 + 4, 12 + 4 + 11 + 4, body.len(), 12, 27, body.len() - 4];
+        for end in 1..body.len() {
+            assert_eq!(split(0, body[..end].to_vec()).is_ok(), ends.contains(&end), "{end}");
+        }
+    }
+
+    #[test]
+    fn an_aggregate_has_bounds() {
+        assert_eq!(split(0, sub(22, 0, b"")).unwrap_err().kind, ErrorKind::Malformed);
+        assert!(split(0, sub(8, 0, b"x").repeat(MAX_AGGREGATED)).is_ok());
+        assert_eq!(split(0, sub(8, 0, b"x").repeat(MAX_AGGREGATED + 1)).unwrap_err().kind, ErrorKind::Limit);
+        let mut lying = sub(8, 0, b"x");
+        lying[1] = 0xff;
+        assert_eq!(split(0, lying).unwrap_err().kind, ErrorKind::Malformed);
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_aggregates_end(bytes in proptest::collection::vec(any::<u8>(), 0..300), time in any::<u32>()) {
+            let steps = Aggregate::new(time, Bytes::from(bytes.clone())).count();
+            prop_assert!(steps <= bytes.len());
+        }
+    }
+}
