@@ -182,7 +182,7 @@ impl Shard {
             s.phase = Phase::Ended;
             s.wake_waiters();
             let followers: Vec<usize> = s.followers.drain(..).map(|f| f.shard).collect();
-            (s.key.clone(), followers, s.hot)
+            (s.key.clone(), followers, std::mem::take(&mut s.hot))
         };
         self.inner().streams.borrow_mut().remove(&key);
         for shard in followers {
@@ -305,6 +305,7 @@ impl Shard {
         let (phase, idle) = {
             let mut s = stream.borrow_mut();
             s.sample(now);
+            s.drop_stale_tracks(self.config().play.settle, now);
             self.trim(&mut s, now);
             let unused = s.viewer_count() == 0 && s.waiters.is_empty() && s.followers.is_empty();
             s.unused_since = if unused { s.unused_since.or(Some(now)) } else { None };

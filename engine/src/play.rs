@@ -144,6 +144,10 @@ impl Shard {
             since: since.unwrap_or(0),
             private: attach.greeting,
         });
+        if self.is_draining() {
+            viewer.farewell(StopReason::ShuttingDown, self.now());
+            return;
+        }
         let Some((stream, _)) = stream.zip(since) else {
             viewer.farewell(
                 if refused.is_some() { StopReason::Limit } else { StopReason::StreamEnded },

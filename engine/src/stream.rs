@@ -13,6 +13,7 @@ use media::timeline::{Rules, Timeline};
 use media::{Kind, Metadata, Moment, Packet, Rendition, StreamInfo, StreamKey, Timestamp, Track};
 use rt::Notify;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// Where a stream is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +87,8 @@ pub(crate) struct Stream {
     began: Option<Moment>,
     first_packet: Option<Moment>,
     awaits_keyframe: bool,
+    /// Tracks of the publisher before, not announced again so far: `(video, audio)`.
+    stale: (bool, bool),
     bytes_in: u64,
     rates: [Rate; 2],
     meters: [Meter; 2],
@@ -119,6 +122,7 @@ impl Stream {
             began: None,
             first_packet: None,
             awaits_keyframe: false,
+            stale: (false, false),
             bytes_in: 0,
             rates: [Rate::default(); 2],
             meters: [Meter::default(); 2],
@@ -136,6 +140,23 @@ impl Stream {
         self.forget_entries();
         self.first_packet = None;
         self.awaits_keyframe = true;
+        self.stale = (self.info.video.is_some(), self.info.audio.is_some());
+    }
+
+    /// A publisher that returned without a track it had before: who joins now must not wait for it.
+    pub fn drop_stale_tracks(&mut self, settle: Duration, now: Moment) {
+        if self.stale == (false, false) || self.first_packet.is_none_or(|first| now.since(first) < settle) {
+            return;
+        }
+        let (video, audio) = std::mem::take(&mut self.stale);
+        if video {
+            self.info.video = None;
+            self.forget_entries();
+        }
+        if audio {
+            self.info.audio = None;
+        }
+        self.info_changed();
     }
 
     /// The stream is there: those who wait are told.
@@ -159,6 +180,11 @@ impl Stream {
     /// A track as announced by the publisher; keeps what a new publisher does not announce out of the way.
     pub fn announce(&mut self, track: Track) {
         let kind = track.kind();
+        match kind {
+            Kind::Video => self.stale.0 = false,
+            Kind::Audio => self.stale.1 = false,
+            Kind::Data => {}
+        }
         if !self.info.announce(track) {
             return;
         }

@@ -99,7 +99,10 @@ mod tests {
     #[test]
     fn takes_levels_in_the_application_and_splits_them_back() {
         let key = StreamKey::parse("live/studio1", "cam-2_äö", 64).unwrap();
-        assert_eq!((key.app(), key.name(), key.as_str()), ("live/studio1", "cam-2_äö", "live/studio1/cam-2_äö"));
+        assert_eq!(
+            (key.app(), key.name(), key.as_str()),
+            ("live/studio1", "cam-2_äö", "live/studio1/cam-2_äö")
+        );
     }
 
     #[test]
