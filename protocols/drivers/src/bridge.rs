@@ -7,7 +7,9 @@
 use crate::conn::{Conn, Got, Parked};
 use crate::local::Local;
 use crate::table::AnySession;
-use engine::{Action, Arrival, Ask, Attach, Peer, PeerState, Place, Publication, Role, SessionGuard, Shard, Travelling};
+use engine::{
+    Action, Arrival, Ask, Attach, Peer, PeerState, Place, Publication, Role, SessionGuard, Shard, Travelling,
+};
 use media::{Moment, Refusal, StopReason};
 use protocols::{Error, Event, Input, Output, PlayRequest, PublishRequest, Session, Verdict};
 use rt::Either;
@@ -74,6 +76,19 @@ impl Bridge {
         }
     }
 
+    /// Lets a session whose request is over say the rest; `false` if the peer did not take it.
+    pub async fn finish(mut self) -> (Self, bool) {
+        loop {
+            let drained = self.drain(None);
+            if self.send(&drained).await.is_err() || drained.closed.is_some() {
+                return (self, false);
+            }
+            if !drained.ended && drained.request.is_none() {
+                return (self, true);
+            }
+        }
+    }
+
     /// Goes on with a request whose connection is on the right shard.
     async fn serve(self, request: Request) -> Left {
         match request {
@@ -130,6 +145,7 @@ impl Bridge {
 
     async fn publish(mut self, request: PublishRequest) -> Left {
         self.guard.set_request(Role::Publisher, &request.key, &request.user_agent);
+        self.name_protocol();
         self.guard.step("request", self.shard().now());
         let ask = Ask {
             action: Action::Publish,
@@ -212,7 +228,7 @@ impl Bridge {
 
     async fn play(mut self, request: PlayRequest) -> Left {
         self.guard.set_request(Role::Viewer, &request.key, &request.user_agent);
-        self.guard.set_protocol(self.protocol());
+        self.name_protocol();
         self.guard.step("request", self.shard().now());
         let ask = Ask {
             action: Action::Play,
@@ -292,8 +308,7 @@ impl Bridge {
             "playing"
         );
         guard.step("playing", now);
-        let mut peer = SessionPeer { session, shard: shard.clone() };
-        peer.session.settle();
+        let peer = SessionPeer { session, shard: shard.clone() };
         shard.attach(Attach {
             transport,
             peer: Box::new(peer),
@@ -365,7 +380,9 @@ impl Bridge {
         let record = self.guard.record();
         let session = &mut self.session;
         // What is wrong with the bytes comes out of the session when it is drained.
-        let take = |bytes: &[u8]| drop(session.handle(now, Input::Bytes(bytes)));
+        let take = |bytes: &[u8]| {
+            let _ = session.handle(now, Input::Bytes(bytes));
+        };
         let read = self.conn.read(&self.local.scratch, take);
         let wait = until.since(now);
         let heard = rt::either(read, rt::either(record.stop.wait(), rt::sleep(wait))).await;
@@ -388,7 +405,7 @@ impl Bridge {
     fn tell(&mut self, input: Input<'_>) {
         let now = self.local.shard.now();
         // What is wrong comes out when the session is drained.
-        drop(self.session.handle(now, input));
+        let _ = self.session.handle(now, input);
     }
 
     /// Takes all that the session has to say, up to a request.
@@ -453,8 +470,14 @@ impl Bridge {
         &self.local.shard
     }
 
-    fn protocol(&self) -> &'static str {
-        self.session.protocol()
+    /// The protocol as the session turned out to speak it; inside TLS its name says so.
+    fn name_protocol(&self) {
+        self.guard.set_protocol(match (self.session.protocol(), self.conn.is_tls()) {
+            ("rtmp", true) => "rtmps",
+            ("http-flv", true) => "https-flv",
+            ("ws-flv", true) => "wss-flv",
+            (name, _) => name,
+        });
     }
 }
 
@@ -527,7 +550,9 @@ impl SessionPeer {
                 Output::Bytes(bytes) => out.extend_from_slice(&bytes),
                 Output::Wait(_) => return PeerState::Open,
                 Output::Event(Event::Leniency(name)) => self.shard.count_leniency(name),
-                Output::Event(Event::Closed(error)) => return PeerState::Ended(error.map(|error| error.what)),
+                Output::Event(Event::Closed(error)) => {
+                    return PeerState::Ended(error.map(|error| error.what));
+                }
                 Output::Event(Event::PlayEnd) => return PeerState::Ended(None),
                 Output::Event(_) => {}
             }
@@ -537,17 +562,17 @@ impl SessionPeer {
 
 impl Peer for SessionPeer {
     fn bytes(&mut self, now: Moment, bytes: &[u8], out: &mut Vec<u8>) -> PeerState {
-        drop(self.session.handle(now, Input::Bytes(bytes)));
+        let _ = self.session.handle(now, Input::Bytes(bytes));
         self.drain(now, out)
     }
 
     fn tick(&mut self, now: Moment, out: &mut Vec<u8>) -> PeerState {
-        drop(self.session.handle(now, Input::Tick));
+        let _ = self.session.handle(now, Input::Tick);
         self.drain(now, out)
     }
 
     fn stop(&mut self, now: Moment, reason: StopReason, out: &mut Vec<u8>) {
-        drop(self.session.handle(now, Input::Stop(reason)));
+        let _ = self.session.handle(now, Input::Stop(reason));
         self.drain(now, out);
     }
 }

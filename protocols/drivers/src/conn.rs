@@ -87,6 +87,10 @@ impl Conn {
         }
     }
 
+    pub const fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
     pub fn park(self) -> io::Result<Parked> {
         Ok(Parked { fd: self.stream.into_fd()?, tls: self.tls, plain: self.plain })
     }

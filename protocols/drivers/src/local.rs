@@ -13,6 +13,8 @@ const SCRATCH_BYTES: usize = 256 * 1024;
 pub(crate) struct Local {
     pub shard: Shard,
     pub config: Arc<Config>,
+    pub rtmp: Arc<protocols::rtmp::Config>,
+    pub httpflv: Arc<protocols::httpflv::Config>,
     pub scratch: RefCell<Vec<u8>>,
     random: Cell<u64>,
 }
@@ -27,6 +29,8 @@ impl Local {
         let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), shard.index());
         let local = Rc::new(Self {
             shard: shard.clone(),
+            rtmp: crate::rtmp::session_config(&config),
+            httpflv: crate::http::session_config(&config),
             config,
             scratch: RefCell::new(vec![0; SCRATCH_BYTES]),
             random: Cell::new(seed | 1),

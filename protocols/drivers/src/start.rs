@@ -104,7 +104,8 @@ pub fn start(start: Start) -> Result<Running, StartError> {
         }
         addresses.push((*listener, addr));
     }
-    let sets: Arc<Mutex<Vec<Option<Vec<Bound>>>>> = Arc::new(Mutex::new(sets.into_iter().map(Some).collect()));
+    let sets: Arc<Mutex<Vec<Option<Vec<Bound>>>>> =
+        Arc::new(Mutex::new(sets.into_iter().map(Some).collect()));
     let config = Arc::new(start.drivers);
     let serve = move |shard: &Shard| {
         let taken = {

@@ -76,7 +76,8 @@ fn read(cert: &Path, key: &Path) -> Result<Arc<rustls::ServerConfig>, String> {
     if chain.is_empty() {
         return Err(format!("certificate {}: no certificate in it", cert.display()));
     }
-    let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| format!("key {}: {error}", key.display()))?;
+    let secret =
+        PrivateKeyDer::from_pem_file(key).map_err(|error| format!("key {}: {error}", key.display()))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
