@@ -14,7 +14,9 @@ mod response;
 mod target;
 
 pub use body::{BodyDecoder, BodyLimits, BodyStep};
+pub(crate) use cors::origin;
 pub use cors::{AllowOrigin, Cors};
 pub use head::{HeadError, HeadLimits, RequestReader};
 pub use request::{BodyFraming, Headers, Method, Request, Version};
 pub use response::{RequestHead, ResponseHead, reason, text};
+pub(crate) use target::cut;

@@ -84,6 +84,12 @@ fn decode_lossy(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
+/// At most `most` bytes, cut between two characters.
+pub(crate) fn cut(text: &str, most: usize) -> &str {
+    let ends = (0..=most.min(text.len())).rev();
+    ends.into_iter().find_map(|end| text.get(..end)).unwrap_or_default()
+}
+
 fn escaped(digits: &[u8]) -> Option<u8> {
     let [high, low, ..] = digits else { return None };
     let value = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());

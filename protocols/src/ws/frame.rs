@@ -4,6 +4,7 @@
 //! of data frames is handed on as slices of the input, whole messages are never assembled.
 
 use crate::Error;
+use crate::http::cut;
 
 /// Close codes of RFC 6455, 7.4.1, as far as they are sent from here.
 pub mod close_codes {
@@ -416,7 +417,7 @@ pub fn write_frame(out: &mut Vec<u8>, opcode: Opcode, last: bool, payload: &[u8]
 
 /// Appends a close frame; a reason past the bound of control frames is cut.
 pub fn write_close(out: &mut Vec<u8>, code: u16, reason: &str, mask: Option<[u8; 4]>) {
-    let reason = reason.get(..reason.floor_char_boundary(MAX_CONTROL_BYTES - 2)).unwrap_or_default();
+    let reason = cut(reason, MAX_CONTROL_BYTES - 2);
     let payload = [&code.to_be_bytes()[..], reason.as_bytes()].concat();
     write_frame(out, Opcode::Close, true, &payload, mask);
 }
