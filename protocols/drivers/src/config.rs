@@ -57,8 +57,6 @@ pub struct Config {
     pub certificates: Option<Arc<Certificates>>,
     /// Length of the accept queue of each listener.
     pub backlog: u32,
-    /// Most connections of the process; each shard takes its share.
-    pub max_connections: usize,
     /// Time from accept to a complete publish or play request (TLS and RTMP handshakes included).
     pub request_timeout: Duration,
     /// Bytes a connection may send before its publish or play request is complete.

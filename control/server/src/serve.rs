@@ -1,0 +1,193 @@
+//! The life of the server: start, serve, drain.
+
+use crate::signals::{Signals, Told};
+use crate::{logging, start};
+use control::admission::{self, Patterns};
+use control::api::{self, About};
+use control::config::{Loaded, Resolved};
+use drivers::tls::Certificates;
+use drivers::{Running, Speaks};
+use engine::Handle;
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// How often the control thread looks whether all shards are alive.
+const LOOK: Duration = Duration::from_millis(200);
+/// What an ended drain may take beyond its limit, for the goodbyes.
+const DRAIN_SLACK: Duration = Duration::from_secs(2);
+
+/// Runs the server to its end.
+pub fn serve(loaded: Loaded) -> ExitCode {
+    logging::start(&loaded.config.log);
+    for note in &loaded.notes {
+        tracing::warn!("{note}");
+    }
+    match run(&loaded.config) {
+        Ok(code) => code,
+        Err(why) => {
+            eprintln!("shardcast: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(config: &Resolved) -> Result<ExitCode, String> {
+    let cores = start::cores(&config.server.cores)?;
+    start::raise_limits(config.server.max_connections)?;
+    let backend = start::backend(config.server.backend, cores.len())?;
+    let certificates = start::certificates(config)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(8)
+        .thread_name("control")
+        .build()
+        .map_err(|error| format!("the control thread cannot start: {error}"))?;
+    let admin = admin_listener(config)?;
+    let running = start::start(config, backend, &cores, certificates.clone())?;
+    let rules = Patterns { publish: config.publish_allow.clone(), play: config.play_allow.clone() };
+    admission::start(running.handle.clone(), vec![Box::new(rules)])
+        .map_err(|error| format!("the admission thread cannot start: {error}"))?;
+    let about = About {
+        version: env!("CARGO_PKG_VERSION"),
+        backend: backend.to_string(),
+        started_at: SystemTime::now(),
+        pid: std::process::id(),
+    };
+    tracing::info!(version = about.version, backend = about.backend, shards = cores.len(), ?cores, "serving");
+    runtime.block_on(async move {
+        let mut signals = Signals::listen().map_err(|error| format!("signals: {error}"))?;
+        if let Some(listener) = admin {
+            let listener =
+                tokio::net::TcpListener::from_std(listener).map_err(|error| format!("admin API: {error}"))?;
+            tokio::spawn(api::serve(listener, running.handle.clone(), about));
+        }
+        if let Some(certificates) = certificates.clone() {
+            tokio::spawn(watch(certificates, config.tls.reload_check));
+        }
+        banner(config, &running);
+        Ok(until_end(config, running, &mut signals, certificates.as_deref()).await)
+    })
+}
+
+async fn until_end(
+    config: &Resolved,
+    running: Running,
+    signals: &mut Signals,
+    certificates: Option<&Certificates>,
+) -> ExitCode {
+    loop {
+        tokio::select! {
+            told = signals.next() => match told {
+                Told::Reload => reload(certificates),
+                Told::End => return drain(running, config.server.drain_limit, signals).await,
+            },
+            () = tokio::time::sleep(LOOK) => {
+                if running.any_ended() {
+                    // Its own words are in the log; a supervisor starts the process again.
+                    eprintln!("shardcast: a shard ended unexpectedly; the server stops");
+                    return ExitCode::FAILURE;
+                }
+            }
+        }
+    }
+}
+
+async fn drain(running: Running, limit: Duration, signals: &mut Signals) -> ExitCode {
+    tracing::info!(limit_ms = limit.as_millis(), "draining: nothing new is accepted, everybody is told");
+    let handle: Handle = running.handle.clone();
+    handle.drain(limit);
+    let ended = tokio::task::spawn_blocking(move || running.join());
+    tokio::select! {
+        result = tokio::time::timeout(limit.saturating_add(DRAIN_SLACK), ended) => match result {
+            Ok(Ok(Err(why))) => {
+                tracing::error!(why, "a shard did not end well");
+                ExitCode::FAILURE
+            }
+            Ok(_) => {
+                tracing::info!("drained");
+                ExitCode::SUCCESS
+            }
+            Err(_) => {
+                tracing::warn!("the limit of the drain is over; what is left is cut off");
+                std::process::exit(0)
+            }
+        },
+        () = end_again(signals) => std::process::exit(130),
+    }
+}
+
+async fn end_again(signals: &mut Signals) {
+    while signals.next().await != Told::End {}
+}
+
+async fn watch(certificates: Arc<Certificates>, every: Duration) {
+    loop {
+        tokio::time::sleep(every).await;
+        let certificates = Arc::clone(&certificates);
+        // Files are read off this thread.
+        let read = tokio::task::spawn_blocking(move || reload(Some(&certificates))).await;
+        if let Err(error) = read {
+            tracing::error!(%error, "the certificate could not be looked at");
+        }
+    }
+}
+
+fn reload(certificates: Option<&Certificates>) {
+    match certificates.map(Certificates::reload) {
+        Some(Ok(true)) => tracing::info!("certificate reloaded; connections that exist keep the old one"),
+        Some(Err(why)) => tracing::error!(why, "the new certificate is no good; the old one stays in force"),
+        Some(Ok(false)) | None => {}
+    }
+}
+
+fn admin_listener(config: &Resolved) -> Result<Option<std::net::TcpListener>, String> {
+    if !config.admin.enabled {
+        return Ok(None);
+    }
+    let addr = SocketAddr::new(config.admin.bind, config.admin.port);
+    let listener = std::net::TcpListener::bind(addr)
+        .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+        .map_err(|error| start::bind_error(addr, "admin.port", &error))?;
+    if let Ok(addr) = listener.local_addr() {
+        tracing::info!(%addr, "admin API");
+    }
+    Ok(Some(listener))
+}
+
+/// Says where to push and where to watch.
+fn banner(config: &Resolved, running: &Running) {
+    let mut out = std::io::stdout().lock();
+    let mut lines = Vec::new();
+    for (listener, addr) in &running.addresses {
+        let host = shown_host(addr.ip());
+        let port = addr.port();
+        lines.push(match (listener.speaks, listener.tls) {
+            (Speaks::Rtmp, false) => format!("push and play  rtmp://{host}:{port}/live/NAME"),
+            (Speaks::Rtmp, true) => format!("push and play  rtmps://{host}:{port}/live/NAME"),
+            (Speaks::Http, false) => format!(
+                "watch          http://{host}:{port}/live/NAME.flv   ws://{host}:{port}/live/NAME.flv   page http://{host}:{port}/"
+            ),
+            (Speaks::Http, true) => format!(
+                "watch          https://{host}:{port}/live/NAME.flv   wss://{host}:{port}/live/NAME.flv"
+            ),
+        });
+    }
+    if config.admin.enabled {
+        let host = shown_host(config.admin.bind);
+        lines.push(format!("statistics     http://{host}:{}/api/v1/server", config.admin.port));
+    }
+    // Nobody may be reading.
+    let _ = writeln!(out, "Shardcast {} is up\n  {}", env!("CARGO_PKG_VERSION"), lines.join("\n  "));
+}
+
+/// An address that a player on this machine can use.
+fn shown_host(ip: IpAddr) -> String {
+    match ip {
+        ip if ip.is_unspecified() => Ipv4Addr::LOCALHOST.to_string(),
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    }
+}
