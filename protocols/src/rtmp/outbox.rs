@@ -8,7 +8,7 @@ use bytes::Bytes;
 use media::Moment;
 use std::collections::VecDeque;
 
-/// Capacity that is kept when all was said, in outputs.
+/// Capacity that a session which says much keeps when all was said, in outputs.
 const KEEP_OUTPUTS: usize = 64;
 
 /// See the module.
@@ -16,6 +16,7 @@ const KEEP_OUTPUTS: usize = 64;
 pub(super) struct Outbox {
     queue: VecDeque<Output>,
     bytes: Vec<u8>,
+    keep: usize,
 }
 
 impl Outbox {
@@ -27,10 +28,9 @@ impl Outbox {
     pub fn event(&mut self, event: Event) {
         if let (Event::Leniency(new), Some(Output::Event(Event::Leniency(last)))) =
             (&event, self.queue.back())
+            && new == last
         {
-            if new == last {
-                return;
-            }
+            return;
         }
         self.close_bytes();
         self.queue.push_back(Output::Event(event));
@@ -46,16 +46,15 @@ impl Outbox {
             self.close_bytes();
         }
         let next = self.queue.pop_front();
-        if self.queue.is_empty() && self.queue.capacity() > KEEP_OUTPUTS {
+        if self.queue.is_empty() && self.queue.capacity() > self.keep {
             self.queue = VecDeque::new();
         }
         next.unwrap_or(Output::Wait(wait))
     }
 
-    /// Gives memory back; for sessions that will say little from now on.
-    pub fn shrink(&mut self) {
-        self.queue.shrink_to_fit();
-        self.bytes.shrink_to_fit();
+    /// Whether much will be said from now on, so that memory is kept for it.
+    pub const fn set_busy(&mut self, is_busy: bool) {
+        self.keep = if is_busy { KEEP_OUTPUTS } else { 0 };
     }
 
     /// Bytes on the heap.

@@ -184,7 +184,11 @@ fn encode(text: &str, out: &mut String) {
 
 /// At most `max` bytes, cut between two characters.
 pub(super) fn cut(text: &str, max: usize) -> &str {
-    text.get(..text.floor_char_boundary(max)).unwrap_or_default()
+    let mut end = max.min(text.len());
+    while !text.is_char_boundary(end) {
+        end = end.saturating_sub(1);
+    }
+    text.get(..end).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -146,11 +146,11 @@ impl ChunkReader {
 
     /// Reads a header from the slice, or from the slice and the bytes kept before it.
     fn take_header(&mut self, input: &mut &[u8]) -> Result<Option<Parsed>, Error> {
-        if self.head_len == 0 {
-            if let Some(parsed) = self.parse(input)? {
-                *input = input.get(parsed.size..).unwrap_or_default();
-                return Ok(Some(parsed));
-            }
+        if self.head_len == 0
+            && let Some(parsed) = self.parse(input)?
+        {
+            *input = input.get(parsed.size..).unwrap_or_default();
+            return Ok(Some(parsed));
         }
         let held = usize::from(self.head_len);
         let added = input.len().min(MAX_HEADER.saturating_sub(held));

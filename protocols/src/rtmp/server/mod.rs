@@ -172,6 +172,9 @@ impl ServerSession {
         match message.kind {
             kind::COMMAND_AMF0 | kind::COMMAND_AMF3 => {
                 let command = Command::parse(message.kind, &message.payload)?;
+                if command.is_cut {
+                    self.link.outbox.leniency("command with stray bytes");
+                }
                 self.command(message.stream_id, &command)
             }
             kind::AUDIO | kind::VIDEO | kind::DATA_AMF0 | kind::DATA_AMF3 | kind::AGGREGATE => {
@@ -204,13 +207,13 @@ impl ServerSession {
             }
             Verdict::Allow if role == Role::Publish => {
                 self.link.set_limits(self.config.limits.chunks);
+                self.link.outbox.set_busy(true);
                 let intake = Box::new(MediaIntake::new(self.config.limits.tags));
                 self.phase = Phase::Publishing { stream_id, intake };
                 replies::publish_started(&mut self.link, stream_id, &name);
             }
             Verdict::Allow => {
                 self.phase = Phase::Playing { stream_id };
-                self.link.outbox.shrink();
                 replies::play_started(&mut self.link, stream_id, &name);
             }
         }
@@ -230,6 +233,7 @@ impl ServerSession {
         match std::mem::replace(&mut self.phase, Phase::Ready) {
             Phase::Publishing { stream_id, .. } => {
                 self.link.set_limits(self.config.limits.command_chunks());
+                self.link.outbox.set_busy(false);
                 replies::unpublished(&mut self.link, stream_id, "unpublished");
                 self.link.outbox.event(Event::PublishEnd);
             }

@@ -57,7 +57,13 @@ mod tests {
 
     fn form(fields: &[(&str, MetaValue)]) -> (bool, bool) {
         let MetaValue::Object(object) = object(fields) else { panic!("not an object") };
-        let connect = Command { name: "connect".to_owned(), transaction: 1.0, object, arguments: vec![] };
+        let connect = Command {
+            name: "connect".to_owned(),
+            transaction: 1.0,
+            object,
+            arguments: vec![],
+            is_cut: false,
+        };
         let form = Peer::from_connect(&connect, &Limits::default()).unwrap().announced;
         (form.fourcc_video, form.fourcc_audio)
     }
@@ -88,6 +94,7 @@ mod tests {
                 ("flashVer".to_owned(), MetaValue::Text(agent)),
             ],
             arguments: vec![],
+            is_cut: false,
         };
         let limits = Limits::default();
         assert!(Peer::from_connect(&connect("a".repeat(4097), String::new()), &limits).is_err());
