@@ -11,23 +11,46 @@ pub struct Config {
     /// Longest application and longest name, in bytes.
     pub name_bytes: usize,
     /// Spelling of codecs for players that do not ask for one; HTTP announces nothing.
-    pub form: Form,
+    pub form: FormChoice,
     /// Which pages of other origins may play.
     pub cors: Cors,
     /// Time between pings to a WebSocket peer; proxies close idle connections after a minute. Zero: none.
-    pub ping: Duration,
-    /// Bounds on what a peer sends.
+    pub ping_interval: Duration,
+    /// Bounds on what a peer sends around its FLV.
     pub limits: Limits,
+    /// Bounds on the FLV of publishers.
+    pub flv: FlvLimits,
+}
+
+/// Spelling of codecs that have two.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FormChoice {
+    /// The older numbers.
+    #[default]
+    Legacy,
+    /// By fourCC.
+    Fourcc,
+}
+
+impl FormChoice {
+    /// For the muxer.
+    pub const fn form(self) -> Form {
+        match self {
+            Self::Legacy => Form::LEGACY,
+            Self::Fourcc => Form::ENHANCED,
+        }
+    }
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             name_bytes: 255,
-            form: Form::LEGACY,
+            form: FormChoice::default(),
             cors: Cors::default(),
-            ping: Duration::from_secs(20),
+            ping_interval: Duration::from_secs(20),
             limits: Limits::default(),
+            flv: FlvLimits::default(),
         }
     }
 }
@@ -45,8 +68,6 @@ pub struct Limits {
     pub body: BodyLimits,
     /// WebSocket frames.
     pub frames: FrameLimits,
-    /// FLV of publishers.
-    pub flv: FlvLimits,
 }
 
 impl Default for Limits {
@@ -57,7 +78,6 @@ impl Default for Limits {
             pongs_per_second: 8,
             body: BodyLimits::default(),
             frames: FrameLimits::default(),
-            flv: FlvLimits::default(),
         }
     }
 }

@@ -12,5 +12,5 @@ mod pushing;
 mod session;
 mod viewing;
 
-pub use config::{Config, Limits};
+pub use config::{Config, FormChoice, Limits};
 pub use session::HttpFlvSession;

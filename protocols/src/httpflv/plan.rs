@@ -2,7 +2,7 @@
 //! gets at once.
 
 use super::answer::Reply;
-use super::config::Config;
+use super::config::{Config, FormChoice};
 use crate::container::flv::{FlvRendition, Form, Framing, TrackFilter};
 use crate::http::{BodyFraming, Method, Request, Version, cut, front};
 use crate::ws::{Upgrade, upgrade};
@@ -147,15 +147,16 @@ fn publish_request(request: &Request, key: StreamKey) -> PublishRequest {
 }
 
 fn form(query: &Query, config: &Config, lenient: &mut dyn FnMut(&'static str)) -> Form {
-    match query.value("codec_form") {
+    let choice = match query.value("codec_form") {
         None => config.form,
-        Some("fourcc") => Form::ENHANCED,
-        Some("legacy") => Form::LEGACY,
+        Some("fourcc") => FormChoice::Fourcc,
+        Some("legacy") => FormChoice::Legacy,
         Some(_) => {
             lenient("unknown codec form");
             config.form
         }
-    }
+    };
+    choice.form()
 }
 
 /// Asking for only one and only the other is asking for both.

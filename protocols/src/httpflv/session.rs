@@ -173,7 +173,7 @@ impl HttpFlvSession {
                     return Ok(());
                 };
                 let carrier = self.open_push(now, *asking, body, expects && pending.is_empty());
-                let flv = FlvReader::new(self.config.limits.flv);
+                let flv = FlvReader::new(self.config.flv);
                 self.state = State::Pushing(Box::new(Pushing { flv, carrier, received: 0 }));
                 self.bytes(now, &pending)
             }

@@ -72,7 +72,7 @@ impl Socket {
 }
 
 fn next_ping(now: Moment, config: &Config) -> Option<Moment> {
-    (!config.ping.is_zero()).then(|| now.plus(config.ping))
+    (!config.ping_interval.is_zero()).then(|| now.plus(config.ping_interval))
 }
 
 pub(super) enum Viewing {
