@@ -342,3 +342,37 @@ fn refuse_on(reply: &mut Reply, reason: StopReason, config: &Config, out: &mut O
     reply.keep = false;
     out.bytes(reply.text(stop_status(reason), reason.name(), config));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::{HeadLimits, RequestReader};
+
+    /// What a session that plays has of its own, the heap included.
+    fn playing_bytes(head: &str) -> usize {
+        let (request, leftover) =
+            RequestReader::new(HeadLimits::default()).push(head.as_bytes()).unwrap().unwrap();
+        let mut session = HttpFlvSession::new(request, leftover, Arc::new(Config::default()));
+        let drain = |session: &mut HttpFlvSession| {
+            while !matches!(session.poll(Moment(0)), Output::Wait(_)) {}
+        };
+        drain(&mut session);
+        session.handle(Moment(0), Input::Verdict(Verdict::Allow)).unwrap();
+        drain(&mut session);
+        assert!(matches!(session.state, State::Viewing(_)));
+        size_of::<HttpFlvSession>() + session.outbox.heap_bytes()
+    }
+
+    #[test]
+    fn a_session_that_plays_is_small() {
+        let agent = "x".repeat(4000);
+        let http = format!("GET /live/a.flv?{agent} HTTP/1.1\r\nUser-Agent: {agent}\r\n\r\n");
+        let socket = format!(
+            "GET /live/a.flv HTTP/1.1\r\nUser-Agent: {agent}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        for head in [http, socket] {
+            let bytes = playing_bytes(&head);
+            assert!(bytes < 512, "{bytes} bytes");
+        }
+    }
+}
