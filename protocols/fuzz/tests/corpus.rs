@@ -22,7 +22,7 @@ fn the_targets_are_those_of_the_manifest() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz_targets");
     let mut there: Vec<_> =
         fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path().file_stem().unwrap().to_owned()).collect();
-    let mut known: Vec<_> = protocols_fuzz::TARGETS.iter().map(|(name, _)| (*name).into()).collect();
+    let mut known: Vec<_> = protocols_fuzz::TARGETS.iter().map(|(name, _)| std::ffi::OsString::from(*name)).collect();
     there.sort();
     known.sort();
     assert_eq!(there, known);
