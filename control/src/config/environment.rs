@@ -1,0 +1,103 @@
+//! The environment: `SHARDCAST__RTMP__PORT` for every key, and Node Media Server's own names for those it knows.
+
+use super::table::{KEYS, Key};
+
+/// What our own variables begin with.
+const PREFIX: &str = "SHARDCAST__";
+
+/// Node Media Server's variables for what this server does not have (yet); they are named in the log and ignored.
+const NMS_IGNORED: &[&str] = &[
+    "LICENSE",
+    "HTTP_API",
+    "ADMIN_PANEL",
+    "NOTIFY_URL",
+    "WEB_ROOT",
+    "TRANS_AUDIO",
+    "CRYPTO_KEY",
+    "CRYPTO_RULE",
+    "AUTH_KEY",
+    "AUTH_PLAY",
+    "AUTH_PUSH",
+    "AUTH_API",
+    "AUTH_API_USER",
+    "AUTH_API_PASS",
+    "HLS_LIST",
+    "HLS_TIME",
+    "HLS_PATH",
+    "KMP_PORT",
+    "CLUSTER_TYPE",
+    "CLUSTER_NODE",
+    "CLUSTER_ARGS",
+];
+
+/// What an environment says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Told {
+    /// Key, variable, value; later ones win.
+    pub pairs: Vec<(String, String, String)>,
+    /// Variables of Node Media Server that were ignored.
+    pub ignored: Vec<&'static str>,
+}
+
+/// Reads variables. Node Media Server's come first, so that ours win.
+pub(super) fn read(variables: &[(String, String)]) -> Told {
+    let value = |name: &str| variables.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone());
+    let mut told = Told::default();
+    for Key { path, nms, .. } in KEYS {
+        if let Some(value) = Some(*nms).filter(|nms| !nms.is_empty()).and_then(value) {
+            told.pairs.push(((*path).to_owned(), (*nms).to_owned(), value));
+        }
+    }
+    // Node Media Server serves HTTPS when it has a port and a certificate.
+    let given = |name| value(name).is_some_and(|value| !value.is_empty());
+    if given("HTTPS_PORT") && given("KEY_FILE") && given("CERT_FILE") {
+        told.pairs.push(("https.enabled".into(), "HTTPS_PORT".into(), "true".into()));
+    }
+    told.ignored = NMS_IGNORED.iter().copied().filter(|name| value(name).is_some()).collect();
+    let mut own: Vec<_> = variables.iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
+    own.sort();
+    for (name, value) in own {
+        let path = name.strip_prefix(PREFIX).unwrap_or_default().replace("__", ".").to_ascii_lowercase();
+        told.pairs.push((path, name.clone(), value.clone()));
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pairs(variables: &[(&str, &str)]) -> Vec<(String, String)> {
+        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn own_names_stand_behind_the_others() {
+        let told = read(&pairs(&[
+            ("SHARDCAST__RTMP__PORT", "1937"),
+            ("SHARDCAST__LATENCY__LIVE__TICK_MS", "5"),
+            ("RTMP_PORT", "1936"),
+            ("PATH", "/bin"),
+        ]));
+        let expected = [
+            ("rtmp.port", "RTMP_PORT", "1936"),
+            ("latency.live.tick_ms", "SHARDCAST__LATENCY__LIVE__TICK_MS", "5"),
+            ("rtmp.port", "SHARDCAST__RTMP__PORT", "1937"),
+        ];
+        assert_eq!(told.pairs, expected.map(|(a, b, c)| (a.to_owned(), b.to_owned(), c.to_owned())));
+        assert!(told.ignored.is_empty());
+    }
+
+    #[test]
+    fn https_is_on_where_node_media_server_would_serve_it() {
+        let with_files = pairs(&[("HTTPS_PORT", "8443"), ("KEY_FILE", "k"), ("CERT_FILE", "c")]);
+        assert!(read(&with_files).pairs.iter().any(|(key, ..)| key == "https.enabled"));
+        assert!(!read(&with_files[..2]).pairs.iter().any(|(key, ..)| key == "https.enabled"));
+    }
+
+    #[test]
+    fn names_for_later_are_told_apart() {
+        let told = read(&pairs(&[("KMP_PORT", "6935"), ("NOTIFY_URL", "")]));
+        assert_eq!((told.pairs.len(), told.ignored), (0, vec!["NOTIFY_URL", "KMP_PORT"]));
+    }
+}

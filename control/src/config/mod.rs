@@ -1,0 +1,35 @@
+//! Configuration in two levels: what was [`Written`], then what is [`Resolved`], typed and never changed.
+//!
+//! Sources, each stronger than the one before: defaults, a file (TOML, YAML or INI), the environment, the command line.
+//! Every value remembers where it came from. Which keys there are, [`KEYS`] alone says: settings, checks, the example file
+//! and the README are made from it.
+//!
+//! It does not know what the settings are for.
+
+mod environment;
+mod error;
+mod file;
+mod pattern;
+mod relations;
+mod resolved;
+pub mod show;
+mod table;
+mod told;
+mod typed;
+mod value;
+
+pub use error::{ConfigError, Origin};
+pub use pattern::Pattern;
+pub use resolved::{Argument, Resolved, Sources, Written};
+pub use table::*;
+pub use typed::{Backend, CodecForm, Cpus, LogFormat, LogLevel};
+pub use value::{Kind, Preset, Raw, Rule, Value};
+
+/// Reads all sources, checks, resolves.
+///
+/// # Errors
+/// The first thing that is wrong, in one line.
+pub fn load(sources: &Sources) -> Result<Resolved, ConfigError> {
+    let (written, notes) = Written::read(sources)?;
+    written.resolve(notes)
+}
