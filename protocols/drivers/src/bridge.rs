@@ -369,7 +369,7 @@ impl Bridge {
         }
         self.guard.end(why.text());
         if !matches!(why, Why::Io(_)) {
-            self.conn.close().await;
+            self.conn.close(&self.local.scratch).await;
         }
         Left::Gone
     }

@@ -5,11 +5,15 @@ use engine::Transport;
 use rt::TcpStream;
 use std::cell::RefCell;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 /// A peer that takes nothing for this long while the server has something to say is closed.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long, and over how many bytes, a closing connection waits for the peer to close too.
+const LINGER: Duration = Duration::from_millis(500);
+const LINGER_BYTES: usize = 4 << 20;
 
 /// See the module.
 pub(crate) struct Conn {
@@ -78,13 +82,27 @@ impl Conn {
         sent.unwrap_or_else(|| Err(io::Error::new(io::ErrorKind::TimedOut, "the peer reads nothing")))
     }
 
-    /// Says that nothing more will be sent.
-    pub async fn close(&mut self) {
+    /// Says that nothing more will be sent, and lets the peer read the last words: a socket closed over bytes that were
+    /// not read is reset, and takes what was sent with it.
+    pub async fn close(&mut self, scratch: &RefCell<Vec<u8>>) {
         if let Some(tls) = &mut self.tls {
             tls.close();
             // The connection ends either way.
             let _ = self.write(&[]).await;
         }
+        if rt::shutdown_write(self.stream.as_fd()).is_err() {
+            return;
+        }
+        let drain = async {
+            let mut left = LINGER_BYTES;
+            while let Ok((n, ())) = self.stream.read_with(scratch, |_| ()).await {
+                left = left.saturating_sub(n);
+                if n == 0 || left == 0 {
+                    return;
+                }
+            }
+        };
+        rt::timeout(LINGER, drain).await;
     }
 
     pub const fn is_tls(&self) -> bool {

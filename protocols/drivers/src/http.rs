@@ -63,7 +63,7 @@ async fn requests(mut idle: Idle, mut deadline: Moment) {
             Ok(head) => head,
             Err(why) => {
                 idle.guard.end(why);
-                idle.conn.close().await;
+                idle.conn.close(&idle.local.scratch).await;
                 return;
             }
         };
@@ -84,7 +84,7 @@ async fn given_back(left: Left) -> Option<Idle> {
     let AnySession::HttpFlv(session) = bridge.session else { return None };
     if !sent || !session.reusable() {
         bridge.guard.end("request served");
-        bridge.conn.close().await;
+        bridge.conn.close(&bridge.local.scratch).await;
         return None;
     }
     let leftover = session.into_next().unwrap_or_default();
@@ -154,7 +154,7 @@ impl Idle {
         let answer = self.answer(request, keep);
         if self.conn.write(&answer).await.is_err() || !keep {
             self.guard.end("request served");
-            self.conn.close().await;
+            self.conn.close(&self.local.scratch).await;
             return None;
         }
         self.guard.add_out(answer.len());
