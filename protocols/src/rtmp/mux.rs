@@ -51,7 +51,8 @@ pub(super) struct RtmpMuxer {
 impl Muxer for RtmpMuxer {
     fn preamble(&mut self, info: &StreamInfo, at: Timestamp, _first: bool, out: &mut Vec<u8>) {
         let RtmpRendition { form, filter, .. } = self.rendition;
-        self.message(at, Kind::Data, out, |body| write_metadata(info, form, filter, body));
+        // ffmpeg's FLV demuxer takes `onMetaData` at any other time than 0 for a subtitle, and waits for more of it.
+        self.message(Timestamp::ZERO, Kind::Data, out, |body| write_metadata(info, form, filter, body));
         self.configs(info, at, out);
     }
 
@@ -112,6 +113,6 @@ impl RtmpMuxer {
 
 /// Milliseconds, wrapping at 32 bits.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // wrapping is the wire's own rule
-pub(super) const fn wire_time(at: Timestamp) -> u32 {
+const fn wire_time(at: Timestamp) -> u32 {
     at.millis() as u32
 }

@@ -6,7 +6,7 @@ use super::status::Status;
 use crate::container::flv::{Form, TagKind, TrackFilter, write_metadata};
 use crate::rtmp::chunk::MessageHeader;
 use crate::rtmp::message::csid;
-use crate::rtmp::mux::{RtmpMuxer, RtmpRendition, wire_time};
+use crate::rtmp::mux::{RtmpMuxer, RtmpRendition};
 use crate::{Error, Input, Output, Session, amf};
 use media::{Moment, Muxer, Packet, StreamInfo, Timestamp};
 
@@ -39,7 +39,8 @@ impl PublisherSession {
         let mut body = Vec::new();
         amf::write_text("@setDataFrame", &mut body);
         if write_metadata(info, self.form(), TrackFilter::ALL, &mut body).is_some() {
-            self.send(TagKind::Script, wire_time(at), &body);
+            // At 0, as encoders send it.
+            self.send(TagKind::Script, 0, &body);
         }
         let muxer = self.muxer();
         muxer.configs(info, at, self.dialer.link.outbox.bytes());
