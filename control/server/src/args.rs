@@ -1,7 +1,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use control::config::Arguments;
+use control::config::{Argument, Sources};
 use std::path::PathBuf;
 
 /// The Shardcast live media server.
@@ -63,7 +63,7 @@ pub struct Settings {
     config: Option<PathBuf>,
     /// Set one key, as in the configuration file; may be repeated.
     #[arg(short, long, value_name = "KEY=VALUE", value_parser = pair)]
-    set: Vec<(String, String)>,
+    set: Vec<Argument>,
     /// The same as --set server.bind=…
     #[arg(long, value_name = "ADDRESS")]
     bind: Option<String>,
@@ -96,25 +96,24 @@ impl Settings {
         }
     }
 
-    /// As the configuration takes them.
-    pub fn arguments(&self) -> Arguments {
-        let mut set = self.set.clone();
-        for (key, value) in [
-            ("server.bind", &self.bind),
-            ("rtmp.port", &self.rtmp_port),
-            ("http.port", &self.http_port),
-            ("server.backend", &self.backend),
-            ("log.level", &self.log_level),
+    /// All sources of the configuration; flags of their own win over `--set`.
+    pub fn sources(&self, environment: Vec<(String, String)>) -> Sources {
+        let mut arguments = self.set.clone();
+        for (flag, key, value) in [
+            ("--bind", "server.bind", &self.bind),
+            ("--rtmp-port", "rtmp.port", &self.rtmp_port),
+            ("--http-port", "http.port", &self.http_port),
+            ("--backend", "server.backend", &self.backend),
+            ("--log-level", "log.level", &self.log_level),
         ] {
             if let Some(value) = value {
-                set.push((key.to_owned(), value.clone()));
+                arguments.push(Argument::flag(flag, key, value));
             }
         }
-        Arguments { file: self.config.clone(), set }
+        Sources { file: self.config.clone(), environment, arguments }
     }
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("write it as key=value, for example rtmp.port=1936")?;
-    Ok((key.trim().to_owned(), value.trim().to_owned()))
+fn pair(text: &str) -> Result<Argument, String> {
+    Argument::set(text).map_err(|error| error.to_string())
 }

@@ -13,7 +13,7 @@ mod web;
 
 use args::{Cli, Command};
 use clap::Parser;
-use control::config::{self, Loaded, PrintFormat};
+use control::config::{self, Resolved};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -22,11 +22,16 @@ fn main() -> ExitCode {
         None => with_config(&cli.settings, serve::serve),
         Some(Command::Serve(settings)) => with_config(&settings.over(&cli.settings), serve::serve),
         Some(Command::CheckConfig(settings)) => with_config(&settings.over(&cli.settings), check),
-        Some(Command::PrintConfig { settings, format }) => with_config(&settings.over(&cli.settings), |loaded| {
-            let format = if format == args::Format::Json { PrintFormat::Json } else { PrintFormat::Toml };
-            println!("{}", loaded.print(format).trim_end());
-            ExitCode::SUCCESS
-        }),
+        Some(Command::PrintConfig { settings, format }) => {
+            with_config(&settings.over(&cli.settings), |loaded| {
+                let shown = match format {
+                    args::Format::Json => config::show::json(&loaded),
+                    args::Format::Toml => config::show::toml(&loaded),
+                };
+                println!("{}", shown.trim_end());
+                ExitCode::SUCCESS
+            })
+        }
         Some(Command::Version) => {
             println!("shardcast {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS
@@ -41,8 +46,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn with_config(settings: &args::Settings, run: impl FnOnce(Loaded) -> ExitCode) -> ExitCode {
-    match config::load(&settings.arguments(), std::env::vars()) {
+fn with_config(settings: &args::Settings, run: impl FnOnce(Resolved) -> ExitCode) -> ExitCode {
+    match config::load(&settings.sources(environment())) {
         Ok(loaded) => run(loaded),
         Err(error) => {
             eprintln!("shardcast: {error}");
@@ -51,11 +56,18 @@ fn with_config(settings: &args::Settings, run: impl FnOnce(Loaded) -> ExitCode) 
     }
 }
 
-fn check(loaded: Loaded) -> ExitCode {
-    for note in &loaded.notes {
+/// What of the environment is text; nothing else can name a key.
+fn environment() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+fn check(loaded: Resolved) -> ExitCode {
+    for note in loaded.notes() {
         println!("note: {note}");
     }
-    match start::certificates(&loaded.config) {
+    match start::certificates(loaded.settings()) {
         Ok(_) => {
             println!("the configuration is good");
             ExitCode::SUCCESS

@@ -4,7 +4,7 @@ use crate::signals::{Signals, Told};
 use crate::{logging, start};
 use control::admission::{self, Patterns};
 use control::api::{self, About};
-use control::config::{Loaded, Resolved};
+use control::config::{Resolved, Settings};
 use drivers::tls::Certificates;
 use drivers::{Running, Speaks};
 use engine::Handle;
@@ -20,12 +20,12 @@ const LOOK: Duration = Duration::from_millis(200);
 const DRAIN_SLACK: Duration = Duration::from_secs(2);
 
 /// Runs the server to its end.
-pub fn serve(loaded: Loaded) -> ExitCode {
-    logging::start(&loaded.config.log);
-    for note in &loaded.notes {
+pub fn serve(config: Resolved) -> ExitCode {
+    logging::start(&config.settings().log);
+    for note in config.notes() {
         tracing::warn!("{note}");
     }
-    match run(&loaded.config) {
+    match run(&config) {
         Ok(code) => code,
         Err(why) => {
             eprintln!("shardcast: {why}");
@@ -34,8 +34,9 @@ pub fn serve(loaded: Loaded) -> ExitCode {
     }
 }
 
-fn run(config: &Resolved) -> Result<ExitCode, String> {
-    let cores = start::cores(&config.server.cores)?;
+fn run(resolved: &Resolved) -> Result<ExitCode, String> {
+    let config = resolved.settings();
+    let cores = start::cores(&config.server.cores.0)?;
     start::raise_limits(config.server.max_connections)?;
     let backend = start::backend(config.server.backend, cores.len())?;
     let certificates = start::certificates(config)?;
@@ -46,8 +47,8 @@ fn run(config: &Resolved) -> Result<ExitCode, String> {
         .build()
         .map_err(|error| format!("the control thread cannot start: {error}"))?;
     let admin = admin_listener(config)?;
-    let running = start::start(config, backend, &cores, certificates.clone())?;
-    let rules = Patterns { publish: config.publish_allow.clone(), play: config.play_allow.clone() };
+    let running = start::start(resolved, backend, &cores, certificates.clone())?;
+    let rules = Patterns { publish: config.publish.allow.clone(), play: config.play.allow.clone() };
     admission::start(running.handle.clone(), vec![Box::new(rules)])
         .map_err(|error| format!("the admission thread cannot start: {error}"))?;
     let about = About {
@@ -65,7 +66,7 @@ fn run(config: &Resolved) -> Result<ExitCode, String> {
             tokio::spawn(api::serve(listener, running.handle.clone(), about));
         }
         if let Some(certificates) = certificates.clone() {
-            tokio::spawn(watch(certificates, config.tls.reload_check));
+            tokio::spawn(watch(certificates, config.tls.reload_check_ms));
         }
         banner(config, &running);
         Ok(until_end(config, running, &mut signals, certificates.as_deref()).await)
@@ -73,7 +74,7 @@ fn run(config: &Resolved) -> Result<ExitCode, String> {
 }
 
 async fn until_end(
-    config: &Resolved,
+    config: &Settings,
     running: Running,
     signals: &mut Signals,
     certificates: Option<&Certificates>,
@@ -82,7 +83,7 @@ async fn until_end(
         tokio::select! {
             told = signals.next() => match told {
                 Told::Reload => reload(certificates),
-                Told::End => return drain(running, config.server.drain_limit, signals).await,
+                Told::End => return drain(running, config.server.drain_limit_ms, signals).await,
             },
             () = tokio::time::sleep(LOOK) => {
                 if running.any_ended() {
@@ -143,7 +144,7 @@ fn reload(certificates: Option<&Certificates>) {
     }
 }
 
-fn admin_listener(config: &Resolved) -> Result<Option<std::net::TcpListener>, String> {
+fn admin_listener(config: &Settings) -> Result<Option<std::net::TcpListener>, String> {
     if !config.admin.enabled {
         return Ok(None);
     }
@@ -158,7 +159,7 @@ fn admin_listener(config: &Resolved) -> Result<Option<std::net::TcpListener>, St
 }
 
 /// Says where to push and where to watch.
-fn banner(config: &Resolved, running: &Running) {
+fn banner(config: &Settings, running: &Running) {
     let mut out = std::io::stdout().lock();
     let mut lines = Vec::new();
     for (listener, addr) in &running.addresses {

@@ -1,7 +1,7 @@
 //! From the configuration to running shards: the one place where drivers, engine and configuration meet.
 
 use crate::web;
-use control::config::{BackendChoice, CodecForm, Resolved};
+use control::config::{Backend as BackendChoice, CodecForm, Resolved, Settings};
 use drivers::tls::Certificates;
 use drivers::{ListenerConfig, Running, Speaks, Start, StartError};
 use rt::Backend;
@@ -72,7 +72,7 @@ pub fn raise_limits(max_connections: usize) -> Result<(), String> {
 ///
 /// # Errors
 /// One line that names the file and what is wrong with it.
-pub fn certificates(config: &Resolved) -> Result<Option<Arc<Certificates>>, String> {
+pub fn certificates(config: &Settings) -> Result<Option<Arc<Certificates>>, String> {
     if !config.rtmps.enabled && !config.https.enabled {
         return Ok(None);
     }
@@ -87,17 +87,18 @@ pub fn certificates(config: &Resolved) -> Result<Option<Arc<Certificates>>, Stri
 /// # Errors
 /// One line with the remedy.
 pub fn start(
-    config: &Resolved,
+    resolved: &Resolved,
     backend: Backend,
     cores: &[usize],
     certificates: Option<Arc<Certificates>>,
 ) -> Result<Running, String> {
+    let config = resolved.settings();
     let start = Start {
         backend,
         cores: cores.iter().copied().map(Some).collect(),
-        engine: config.engine_for(cores.len()),
+        engine: resolved.engine(cores.len()),
         drivers: drivers(config, certificates),
-        startup_timeout: config.server.startup_timeout,
+        startup_timeout: config.server.startup_timeout_ms,
     };
     drivers::start(start).map_err(|error| match error {
         StartError::Bind { listener, error } => bind_error(listener.addr, key_of(listener), &error),
@@ -114,7 +115,9 @@ pub fn bind_error(addr: SocketAddr, key: &str, error: &std::io::Error) -> String
             port = addr.port()
         ),
         std::io::ErrorKind::PermissionDenied => {
-            format!("not allowed to listen on {addr}: ports below 1024 need CAP_NET_BIND_SERVICE, or set {key}")
+            format!(
+                "not allowed to listen on {addr}: ports below 1024 need CAP_NET_BIND_SERVICE, or set {key}"
+            )
         }
         std::io::ErrorKind::AddrNotAvailable => {
             format!("this machine has no address {}: correct server.bind", addr.ip())
@@ -132,7 +135,7 @@ const fn key_of(listener: ListenerConfig) -> &'static str {
     }
 }
 
-fn drivers(config: &Resolved, certificates: Option<Arc<Certificates>>) -> drivers::Config {
+fn drivers(config: &Settings, certificates: Option<Arc<Certificates>>) -> drivers::Config {
     let ports = [
         (config.rtmp.enabled, Speaks::Rtmp, false, config.rtmp.port),
         (config.rtmps.enabled, Speaks::Rtmp, true, config.rtmps.port),
@@ -149,16 +152,20 @@ fn drivers(config: &Resolved, certificates: Option<Arc<Certificates>>) -> driver
         listeners,
         certificates,
         backlog: config.server.backlog,
-        request_timeout: config.server.request_timeout,
+        request_timeout: config.server.request_timeout_ms,
         request_bytes: config.server.request_bytes,
-        keep_alive: config.http.keep_alive,
+        keep_alive: config.http.keep_alive_ms,
         name_bytes: config.server.name_bytes,
         rtmp_chunk_size: config.rtmp.chunk_size,
         message_bytes: config.rtmp.message_bytes,
         rtmp_codec_form: form(config.rtmp.codec_form),
         http_codec_form: form(config.http.codec_form),
-        http_allow_origin: config.http.allow_origin.clone(),
-        ws_ping: config.http.ws_ping,
+        http_allow_origin: match config.http.allow_origin.as_str() {
+            "echo" => None,
+            "none" => Some(String::new()),
+            origin => Some(origin.to_owned()),
+        },
+        ws_ping: config.http.ws_ping_ms,
         assets: web::ASSETS,
     }
 }

@@ -45,7 +45,9 @@ fn collect(folder: &Path, all: &mut Vec<Source>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if path.is_dir() && !["target", "corpus", "artifacts", "vendor", "node_modules"].contains(&name.as_str()) {
+        if path.is_dir()
+            && !["target", "corpus", "artifacts", "vendor", "node_modules"].contains(&name.as_str())
+        {
             collect(&path, all);
         } else if name.ends_with(".rs") {
             let text = fs::read_to_string(&path).unwrap();
@@ -80,7 +82,11 @@ fn has_word(line: &str, word: &str) -> bool {
 
 #[test]
 fn the_root_holds_what_it_may() {
-    let listed = std::process::Command::new("git").arg("-C").arg(root()).args(["ls-files", "-co", "--exclude-standard"]).output();
+    let listed = std::process::Command::new("git")
+        .arg("-C")
+        .arg(root())
+        .args(["ls-files", "-co", "--exclude-standard"])
+        .output();
     let listed = String::from_utf8(listed.unwrap().stdout).unwrap();
     let allowed =
         ["Cargo.toml", "Cargo.lock", "engine", "protocols", "control", "deploy", "loadtest", "README.md"];
@@ -126,11 +132,17 @@ fn crates_import_only_whom_they_may() {
 fn the_engine_names_no_protocol() {
     let names = ["rtmp", "flv", "hls", "kcp", "kmp", "webrtc", "rtsp", "gb28181", "jt1078"];
     let mut found = Vec::new();
-    for source in sources().iter().filter(|s| s.path.starts_with("engine/src") || s.path.starts_with("engine/media/src")) {
+    for source in sources()
+        .iter()
+        .filter(|s| s.path.starts_with("engine/src") || s.path.starts_with("engine/media/src"))
+    {
         for (number, line) in source.statements() {
             let lower = line.to_lowercase();
             found.extend(
-                names.iter().filter(|n| lower.contains(**n)).map(|n| format!("{}:{}: {n}", source.path, number + 1)),
+                names
+                    .iter()
+                    .filter(|n| lower.contains(**n))
+                    .map(|n| format!("{}:{}: {n}", source.path, number + 1)),
             );
         }
     }
@@ -140,8 +152,17 @@ fn the_engine_names_no_protocol() {
 #[test]
 fn protocols_and_media_have_no_clock_no_socket_and_no_await() {
     let words = [
-        "Instant::now", "SystemTime", "std::net::TcpStream", "std::net::UdpSocket", "TcpListener", ".await", "async",
-        "std::fs", "std::thread", "println", "eprintln",
+        "Instant::now",
+        "SystemTime",
+        "std::net::TcpStream",
+        "std::net::UdpSocket",
+        "TcpListener",
+        ".await",
+        "async",
+        "std::fs",
+        "std::thread",
+        "println",
+        "eprintln",
     ];
     none(find(&sources(), &["protocols/src", "engine/media/src"], &words));
 }
@@ -168,14 +189,22 @@ fn no_protocol_imports_another() {
         found.extend(find(&sources(), &[&format!("protocols/src/{one}/")], &others));
     }
     for shared in ["amf", "container", "http", "ws"] {
-        found.extend(find(&sources(), &[&format!("protocols/src/{shared}/")], &["crate::rtmp", "crate::httpflv"]));
+        found.extend(find(
+            &sources(),
+            &[&format!("protocols/src/{shared}/")],
+            &["crate::rtmp", "crate::httpflv"],
+        ));
     }
     none(found);
 }
 
 #[test]
 fn nothing_is_unbounded() {
-    none(find(&sources(), &["engine", "protocols", "control", "loadtest"], &["unbounded", "unbounded_channel"]));
+    none(find(
+        &sources(),
+        &["engine", "protocols", "control", "loadtest"],
+        &["unbounded", "unbounded_channel"],
+    ));
 }
 
 #[test]
@@ -218,17 +247,32 @@ fn files_and_functions_are_short_and_files_say_what_they_are() {
         for (number, line) in source.code() {
             let indent = line.len() - line.trim_start().len();
             let head = line.trim_start();
-            let is_fn = ["fn ", "pub fn ", "pub(crate) fn ", "pub(super) fn ", "async fn ", "pub async fn ", "const fn ", "pub const fn "]
-                .iter()
-                .any(|start| head.starts_with(start));
+            let is_fn = [
+                "fn ",
+                "pub fn ",
+                "pub(crate) fn ",
+                "pub(super) fn ",
+                "async fn ",
+                "pub async fn ",
+                "const fn ",
+                "pub const fn ",
+            ]
+            .iter()
+            .any(|start| head.starts_with(start));
             if is_fn && open.is_none() {
                 open = Some((number, indent));
             }
             if let Some((start, depth)) = open
-                && (line.trim_end() == format!("{}}}", " ".repeat(depth)) || line.trim_end().ends_with(';') && number == start)
+                && (line.trim_end() == format!("{}}}", " ".repeat(depth))
+                    || line.trim_end().ends_with(';') && number == start)
             {
                 if number - start > MAX_FUNCTION_LINES {
-                    found.push(format!("{}:{}: function of {} lines", source.path, start + 1, number - start));
+                    found.push(format!(
+                        "{}:{}: function of {} lines",
+                        source.path,
+                        start + 1,
+                        number - start
+                    ));
                 }
                 open = None;
             }
@@ -239,7 +283,26 @@ fn files_and_functions_are_short_and_files_say_what_they_are() {
 
 #[test]
 fn every_protocol_and_parser_has_a_fuzz_target() {
-    let targets = ["amf", "rtmp_chunks", "rtmp_server", "rtmp_client", "flv", "http_head", "ws", "httpflv", "avc", "hevc", "av1", "aac"];
+    let targets = [
+        "amf",
+        "rtmp_chunks",
+        "rtmp_server",
+        "rtmp_client",
+        "flv",
+        "http_head",
+        "ws",
+        "httpflv",
+        "avc",
+        "hevc",
+        "av1",
+        "aac",
+    ];
     let folder = root().join("protocols/fuzz/fuzz_targets");
-    none(targets.iter().filter(|t| !folder.join(format!("{t}.rs")).exists()).map(|t| format!("no target {t}")).collect());
+    none(
+        targets
+            .iter()
+            .filter(|t| !folder.join(format!("{t}.rs")).exists())
+            .map(|t| format!("no target {t}"))
+            .collect(),
+    );
 }

@@ -81,7 +81,10 @@ async fn stream(State(shared): App, Path(key): Path<String>) -> Response {
         Err(why) => return failure(why),
     };
     let found = merge::streams(&shards, SystemTime::now()).into_iter().find(|stream| stream.key() == key);
-    found.map_or_else(|| failure(Failure::NotFound("there is no such stream")), |stream| Json(stream).into_response())
+    found.map_or_else(
+        || failure(Failure::NotFound("there is no such stream")),
+        |stream| Json(stream).into_response(),
+    )
 }
 
 async fn sessions(State(shared): App) -> Response {
