@@ -37,7 +37,7 @@ pub fn serve(config: Resolved) -> ExitCode {
 fn run(resolved: &Resolved) -> Result<ExitCode, String> {
     let config = resolved.settings();
     let cores = start::cores(&config.server.cores.0)?;
-    start::raise_limits(config.server.max_connections)?;
+    let max_connections = start::raise_limits(resolved)?;
     let backend = start::backend(config.server.backend, cores.len())?;
     let certificates = start::certificates(config)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -47,7 +47,7 @@ fn run(resolved: &Resolved) -> Result<ExitCode, String> {
         .build()
         .map_err(|error| format!("the control thread cannot start: {error}"))?;
     let admin = admin_listener(config)?;
-    let running = start::start(resolved, backend, &cores, certificates.clone())?;
+    let running = start::start(resolved, max_connections, backend, &cores, certificates.clone())?;
     let rules = Patterns { publish: config.publish.allow.clone(), play: config.play.allow.clone() };
     admission::start(running.handle.clone(), vec![Box::new(rules)])
         .map_err(|error| format!("the admission thread cannot start: {error}"))?;

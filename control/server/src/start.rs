@@ -1,7 +1,7 @@
 //! From the configuration to running shards: the one place where drivers, engine and configuration meet.
 
 use crate::web;
-use control::config::{Backend as BackendChoice, CodecForm, Resolved, Settings};
+use control::config::{Backend as BackendChoice, CodecForm, Origin, Resolved, Settings};
 use drivers::tls::Certificates;
 use drivers::{ListenerConfig, Running, Speaks, Start, StartError};
 use rt::Backend;
@@ -47,25 +47,36 @@ pub fn cores(configured: &[usize]) -> Result<Vec<usize>, String> {
     }
 }
 
-/// Raises the limits of the process as far as the system allows.
+/// Raises the limits of the process as far as the system allows. Gives the number of connections that there are
+/// descriptors for; fewer than the default are served with a warning.
 ///
 /// # Errors
-/// One line, if there are too few descriptors for the configured connections.
-pub fn raise_limits(max_connections: usize) -> Result<(), String> {
-    let want = (max_connections as u64).saturating_add(SPARE_DESCRIPTORS);
-    let have = rt::limits::raise_nofile(want).unwrap_or_else(|_| rt::limits::nofile().0);
-    if have < want {
-        return Err(format!(
-            "server.max_connections = {max_connections} needs {want} file descriptors, the system allows {have}: \
-             raise it (`ulimit -Hn {want}`, or LimitNOFILE={want} in the systemd unit) or set \
-             server.max_connections = {}",
-            have.saturating_sub(SPARE_DESCRIPTORS)
-        ));
-    }
+/// One line, if somebody asked for more connections than there are descriptors.
+pub fn raise_limits(config: &Resolved) -> Result<usize, String> {
+    let max_connections = config.settings().server.max_connections;
     if let Err(error) = rt::limits::raise_memlock() {
         tracing::debug!(%error, "the limit of locked memory stays as it is");
     }
-    Ok(())
+    let want = (max_connections as u64).saturating_add(SPARE_DESCRIPTORS);
+    let have = rt::limits::raise_nofile(want).unwrap_or_else(|_| rt::limits::nofile().0);
+    let room = usize::try_from(have.saturating_sub(SPARE_DESCRIPTORS)).unwrap_or(usize::MAX);
+    if room >= max_connections {
+        return Ok(max_connections);
+    }
+    if room == 0 || config.origin("server.max_connections") != Some(&Origin::Default) {
+        return Err(format!(
+            "server.max_connections = {max_connections} needs {want} file descriptors, the system allows {have}: \
+             raise it (`ulimit -Hn {want}`, or LimitNOFILE={want} in the systemd unit) or set \
+             server.max_connections = {room}"
+        ));
+    }
+    tracing::warn!(
+        connections = room,
+        descriptors = have,
+        "the system allows too few file descriptors for server.max_connections = {max_connections}; raise it with \
+         `ulimit -Hn {want}`, or LimitNOFILE={want} in the systemd unit"
+    );
+    Ok(room)
 }
 
 /// Reads the certificate and the key, if something is to be inside TLS.
@@ -88,15 +99,18 @@ pub fn certificates(config: &Settings) -> Result<Option<Arc<Certificates>>, Stri
 /// One line with the remedy.
 pub fn start(
     resolved: &Resolved,
+    max_connections: usize,
     backend: Backend,
     cores: &[usize],
     certificates: Option<Arc<Certificates>>,
 ) -> Result<Running, String> {
     let config = resolved.settings();
+    let mut engine = resolved.engine(cores.len());
+    engine.limits.sessions = max_connections;
     let start = Start {
         backend,
         cores: cores.iter().copied().map(Some).collect(),
-        engine: resolved.engine(cores.len()),
+        engine,
         drivers: drivers(config, certificates),
         startup_timeout: config.server.startup_timeout_ms,
     };

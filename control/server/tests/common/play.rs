@@ -76,7 +76,8 @@ impl Player {
         Self::spawn(addr, move |socket, shared| {
             let mut body = http_get(socket, addr, &path)?;
             if body.status != 200 {
-                return Ok(format!("status {}: {}", body.status, body.text().trim()));
+                let text = body.text();
+                return Ok(format!("status {}: {}", body.status, text.trim()));
             }
             read_flv(body, shared)
         })
