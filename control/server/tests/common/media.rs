@@ -18,8 +18,7 @@ const fn clip(name: &'static str, arguments: &'static str) -> Clip {
 }
 
 /// Three seconds of moving picture with two B-frames between others, a keyframe a second, and AAC.
-pub const H264_AAC: Clip =
-    clip("h264_aac", concat!("{video} {audio} -c:v libx264 -bf 2 -g 25 -c:a aac -ar 44100"));
+pub const H264_AAC: Clip = clip("h264_aac", "{video} {audio} -c:v libx264 -bf 2 -g 25 -c:a aac -ar 44100");
 pub const H265_AAC: Clip = clip(
     "h265_aac",
     "{video} {audio} -c:v libx265 -g 25 -x265-params log-level=none:bframes=2 -c:a aac -ar 44100",
