@@ -1,6 +1,8 @@
 //! The example file and the README's table are what the table of keys says. `UPDATE_DOCS=1 cargo test -p control` writes
 //! them anew.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test that cannot go on must stop
+
 use control::config::{Sources, load, show};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! The configuration from outside: every source, which wins, and what an operator reads when something is wrong.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test that cannot go on must stop
+
 use control::config::{Argument, ConfigError, Origin, Resolved, Sources, load, show};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -330,7 +330,7 @@ mod tests {
         assert_eq!(kind.accept(&untyped("::1,::2,::3")), None);
         assert_eq!(kind.accept(&Raw::List(vec![Raw::Flag(true)])), None);
         let cpus = Kind::List(Rule::Cpus, 8);
-        assert_eq!(cpus.accept(&Raw::List(vec![Raw::Number(0), Raw::Text("2-3".into())])).is_some(), true);
+        assert!(cpus.accept(&Raw::List(vec![Raw::Number(0), Raw::Text("2-3".into())])).is_some());
     }
 
     #[test]
