@@ -1,7 +1,6 @@
 //! H.264: the decoder configuration record and the sequence parameter set.
 //!
-//! ISO/IEC 14496-15 clause 5.3.3 and H.264 clause 7.3.2.1.1. Own code rather than h264-reader: this crate depends on `bytes`
-//! alone, and only the size and the rate are needed.
+//! ISO/IEC 14496-15 clause 5.3.3 and H.264 clauses 7.3.2.1.1 and E.1.1.
 
 use crate::VideoParams;
 use crate::bits::{BitReader, rbsp};
@@ -16,7 +15,7 @@ pub fn describe(record: &[u8]) -> Option<VideoParams> {
     parse_sps(rest.get(..usize::from(u16::from_be_bytes([len0, len1])))?)
 }
 
-/// Bytes of the length in front of each NAL unit, 1, 2 or 4.
+/// Bytes of the length in front of each NAL unit, 1 to 4 (3 is reserved).
 pub fn length_size(record: &[u8]) -> Option<u8> {
     record.get(4).map(|byte| (byte & 3) + 1)
 }
@@ -135,11 +134,9 @@ fn timing(r: &mut BitReader<'_>) -> Option<u32> {
     if !r.bit()? {
         return Some(0);
     }
-    let units = u64::from(r.bits(32)?);
-    let scale = u64::from(r.bits(32)?);
+    let (units, scale) = (r.bits(32)?, r.bits(32)?);
     // Two fields a frame.
-    let rate = scale.checked_mul(1000)?.checked_div(units.checked_mul(2)?)?;
-    u32::try_from(rate).ok().filter(|rate| *rate <= 1_000_000)
+    super::rate_milli(scale, units, 2)
 }
 
 #[cfg(test)]
@@ -160,6 +157,27 @@ mod tests {
         record.extend(SPS);
         assert_eq!(describe(&record), Some(video));
         assert_eq!(length_size(&record), Some(4));
+    }
+
+    #[test]
+    fn tells_size_and_rate_of_interlaced_video_and_of_cameras_that_add_bytes() {
+        let hex = |text: &str| -> Vec<u8> {
+            (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+        };
+        for (sps, expected) in [
+            // x264, fields, 1920x1080 at 29.97 frames.
+            ("67640028acd94078044fde022000007d20001d4c03e2c5b2c0", (1920, 1080, 29_970)),
+            // Reolink: a byte behind the end.
+            ("67640033ac1514a0a03da1000004f6000063380404", (640, 480, 10_000)),
+            // Wyze: bit stream restrictions up to the last bit.
+            (
+                "274d0029e7403c0113f2cd4040407c000003000400000300a0d1800ea60015f97fff0280",
+                (1920, 1080, 20_000),
+            ),
+        ] {
+            let video = parse_sps(&hex(sps)).unwrap();
+            assert_eq!((video.width, video.height, video.frame_rate_milli), expected);
+        }
     }
 
     #[test]
