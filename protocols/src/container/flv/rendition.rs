@@ -67,7 +67,8 @@ impl Muxer for FlvRendition {
             let flags = u8::from(video) | u8::from(audio) << 2;
             out.extend_from_slice(&[b'F', b'L', b'V', 1, flags, 0, 0, 0, 9, 0, 0, 0, 0]);
         }
-        write_tag(at, out, |out| write_metadata(info, self.form, self.filter, out));
+        // At any other time ffmpeg takes it for a subtitle track, and waits for more of that.
+        write_tag(Timestamp::ZERO, out, |out| write_metadata(info, self.form, self.filter, out));
         for track in [&info.video, &info.audio].into_iter().flatten() {
             if self.filter.passes(track.kind()) {
                 write_tag(at, out, |out| write_config(track, self.form, out));
