@@ -1,7 +1,7 @@
 //! AMF0: one marker byte, then the value.
 //!
-//! Lenient as the field needs it: the count of an ECMA array is a hint, and an object may lack its end at the end
-//! of the bytes.
+//! Lenient as the field needs it: the count of an ECMA array is a hint, and an object may lack its end, or a part of
+//! it, at the end of the bytes.
 
 use super::{Budget, amf3};
 use crate::Error;
@@ -54,7 +54,11 @@ pub(super) fn value(reader: &mut Reader<'_>, budget: &mut Budget) -> Result<Meta
 fn object(reader: &mut Reader<'_>, budget: &mut Budget) -> Result<MetaValue, Error> {
     budget.enter()?;
     let mut fields = Vec::new();
-    while !reader.is_empty() {
+    loop {
+        if matches!(reader.peek(), [] | [0] | [0, 0]) {
+            reader.rest();
+            break;
+        }
         let len = usize::from(reader.u16()?);
         if len == 0 && reader.peek().first() == Some(&OBJECT_END) {
             reader.u8()?;

@@ -1,8 +1,8 @@
 //! AMF0 and AMF3: the value encodings of commands and script data.
 //!
-//! Knows nothing of messages. Values become [`MetaValue`]s; what has no such form (references to objects, byte arrays)
+//! Knows nothing of messages. Values become [`MetaValue`]s; what has no such form (AMF0 references, byte arrays)
 //! becomes `Null`, so that what follows it can still be read. Decoding is bounded in depth, in number of values and in
-//! bytes of text.
+//! bytes of text, each and in all.
 //!
 //! Action Message Format 0 (Adobe, December 2007) and 3 (January 2013).
 
@@ -24,9 +24,16 @@ pub struct Limits {
     pub depth: usize,
     /// Values in all.
     pub values: usize,
-    /// Bytes of one text.
+    /// Bytes of one text; all of them together may have [`TEXTS`] times as many.
     pub text_bytes: usize,
 }
+
+/// How many texts of full length one decoding may give. AMF3 can name one text again and again in a byte or two each,
+/// so the bytes that came in do not bound what comes out.
+pub const TEXTS: usize = 4;
+
+/// Deeper than allowed: no encoder does that.
+pub const TOO_DEEP: Error = Error::limit("AMF nested too deep");
 
 impl Default for Limits {
     fn default() -> Self {
@@ -72,17 +79,18 @@ struct Budget {
     limits: Limits,
     depth: usize,
     values: usize,
+    text_bytes: usize,
 }
 
 impl Budget {
     const fn new(limits: Limits) -> Self {
-        Self { limits, depth: 0, values: 0 }
+        Self { limits, depth: 0, values: 0, text_bytes: limits.text_bytes.saturating_mul(TEXTS) }
     }
 
     fn enter(&mut self) -> Result<(), Error> {
         self.depth += 1;
         if self.depth > self.limits.depth {
-            return Err(Error::limit("AMF nested too deep"));
+            return Err(TOO_DEEP);
         }
         Ok(())
     }
@@ -99,10 +107,18 @@ impl Budget {
         Ok(())
     }
 
-    fn text(&self, reader: &mut Reader<'_>, len: usize) -> Result<String, Error> {
+    /// Takes bytes of text from what is left for all.
+    fn charge(&mut self, bytes: usize) -> Result<(), Error> {
+        self.text_bytes = self.text_bytes.checked_sub(bytes).ok_or(Error::limit("too much AMF text"))?;
+        Ok(())
+    }
+
+    fn text(&mut self, reader: &mut Reader<'_>, len: usize) -> Result<String, Error> {
         if len > self.limits.text_bytes {
             return Err(Error::limit("AMF text too long"));
         }
-        Ok(String::from_utf8_lossy(reader.take(len)?).into_owned())
+        let bytes = reader.take(len)?;
+        self.charge(len)?;
+        Ok(String::from_utf8_lossy(bytes).into_owned())
     }
 }

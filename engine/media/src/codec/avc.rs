@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_size_and_rate_of_interlaced_video_and_of_cameras_that_add_bytes() {
+    fn tells_size_and_rate_of_interlaced_video_and_of_cameras() {
         let hex = |text: &str| -> Vec<u8> {
             (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
         };
@@ -169,7 +169,7 @@ mod tests {
             ("67640028acd94078044fde022000007d20001d4c03e2c5b2c0", (1920, 1080, 29_970)),
             // Reolink: a byte behind the end.
             ("67640033ac1514a0a03da1000004f6000063380404", (640, 480, 10_000)),
-            // Wyze: bit stream restrictions up to the last bit.
+            // Wyze.
             (
                 "274d0029e7403c0113f2cd4040407c000003000400000300a0d1800ea60015f97fff0280",
                 (1920, 1080, 20_000),
