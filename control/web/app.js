@@ -14,9 +14,8 @@ let player = null;
 let retry = null;
 let retryMs = RETRY_FIRST_MS;
 let wanted = false;
-let seen = { frames: 0, bytes: 0, time: 0 };
-let received = 0;
-let rateKBps = 0;
+let seen = { frames: 0, time: 0 };
+let rate = { kibPerSecond: 0, total: 0, time: 0 };
 
 const choice = () => ({ path: at("path").value.trim().replace(/^\/+|\/+$/g, ""), over: form.elements.over.value });
 
@@ -83,9 +82,8 @@ function open() {
     return;
   }
   say("connecting", "", `Connecting to ${path} …`);
-  received = 0;
-  rateKBps = 0;
-  seen = { frames: 0, bytes: 0, time: performance.now() };
+  seen = { frames: 0, time: performance.now() };
+  rate = { kibPerSecond: 0, total: 0, time: performance.now() };
   const mine = mpegts.createPlayer(
     { type: "flv", isLive: true, url: address(over, path) },
     { enableStashBuffer: false, liveSync: true, liveSyncMaxLatency: 2.0, liveSyncTargetLatency: 0.8 },
@@ -99,8 +97,10 @@ function open() {
   });
   mine.on(mpegts.Events.STATISTICS_INFO, (info) => {
     if (player !== mine) return;
-    rateKBps = info.speed || 0;
-    received = info.totalBytes || received;
+    // The player tells the bytes of the last second, no total.
+    const now = performance.now();
+    const speed = info.speed || 0;
+    rate = { kibPerSecond: speed, total: rate.total + speed * 1024 * ((now - rate.time) / 1000), time: now };
   });
   mine.on(mpegts.Events.MEDIA_INFO, (info) => {
     if (player === mine) at("codecs").textContent = [info.videoCodec, info.audioCodec].filter(Boolean).join(", ") || "–";
@@ -148,12 +148,12 @@ function showStatus() {
   const quality = video.getVideoPlaybackQuality ? video.getVideoPlaybackQuality() : { totalVideoFrames: 0, droppedVideoFrames: 0 };
   const now = performance.now();
   const fps = ((quality.totalVideoFrames - seen.frames) * 1000) / Math.max(1, now - seen.time);
-  seen = { frames: quality.totalVideoFrames, bytes: received, time: now };
+  seen = { frames: quality.totalVideoFrames, time: now };
   at("size").textContent = video.videoWidth ? `${video.videoWidth} × ${video.videoHeight}` : "no picture";
   at("fps").textContent = `${Math.max(0, fps).toFixed(0)} fps`;
   at("dropped").textContent = String(quality.droppedVideoFrames);
-  at("rate").textContent = `${(rateKBps * 8).toFixed(0)} kbit/s`;
-  at("bytes").textContent = amount(received);
+  at("rate").textContent = `${(rate.kibPerSecond * 8.192).toFixed(0)} kbit/s`;
+  at("bytes").textContent = amount(rate.total);
   const ranges = video.buffered;
   const ahead = ranges.length ? ranges.end(ranges.length - 1) - video.currentTime : 0;
   at("latency").textContent = `${Math.max(0, ahead).toFixed(2)} s`;
