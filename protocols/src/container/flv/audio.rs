@@ -19,8 +19,15 @@ pub(super) fn demux(
     let mut reader = Reader::new(body);
     let first = reader.u8()?;
     let format = first >> 4;
+    if format == ENHANCED {
+        return enhanced(demuxer, dts, body, &mut reader, first & 0x0f, emit);
+    }
+    // The classic forms know one track, which is number 0 beside those that are numbered.
+    if !demuxer.follows(Kind::Audio, 0) {
+        emit(Event::Leniency("extra audio track"));
+        return Ok(());
+    }
     let codec = match format {
-        ENHANCED => return enhanced(demuxer, dts, body, &mut reader, first & 0x0f, emit),
         10 => return aac(demuxer, dts, body, &mut reader, emit),
         13 => return opus(demuxer, dts, body, &mut reader, emit),
         0 | 3 => Codec::Pcm { id: format },
@@ -31,11 +38,14 @@ pub(super) fn demux(
         11 => Codec::Speex,
         _ => return Err(Error::unsupported("sound format")),
     };
-    if demuxer.audio_format_byte() != Some(first) {
+    let payload = body.slice_ref(reader.rest());
+    let same = demuxer.known(codec).is_some_and(|track| track.audio.format_byte == first);
+    if !same && !payload.is_empty() {
         let audio = AudioParams { format_byte: first, ..AudioParams::default() };
-        demuxer.configure(Track { audio, ..Track::new(codec) }, emit)?;
+        demuxer.announce(Track { audio, ..Track::new(codec) }, &payload, emit);
     }
-    frame(demuxer, dts, codec, 0, body.slice_ref(reader.rest()), emit)
+    frame(demuxer, dts, codec, payload, emit);
+    Ok(())
 }
 
 fn aac(
@@ -48,14 +58,11 @@ fn aac(
     let packet_type = reader.u8()?;
     let payload = body.slice_ref(reader.rest());
     match packet_type {
-        0 if payload.is_empty() => {
-            emit(Event::Leniency("empty decoder configuration"));
-            Ok(())
-        }
-        0 => demuxer.configure(Track { config: payload, ..Track::new(Codec::Aac) }, emit),
-        1 => frame(demuxer, dts, Codec::Aac, 0, payload, emit),
-        _ => Err(Error::malformed("AAC packet type")),
+        0 => demuxer.configure(Track { config: payload, ..Track::new(Codec::Aac) }, emit)?,
+        1 => frame(demuxer, dts, Codec::Aac, payload, emit),
+        _ => return Err(Error::malformed("AAC packet type")),
     }
+    Ok(())
 }
 
 /// Format 13 is no standard: one family writes the bare packet behind the header byte, another a packet type with an
@@ -78,7 +85,8 @@ fn opus(
         Some((_, packet)) if demuxer.opus_typed => packet,
         _ => rest,
     };
-    frame(demuxer, dts, Codec::Opus, 0, body.slice_ref(payload), emit)
+    frame(demuxer, dts, Codec::Opus, body.slice_ref(payload), emit);
+    Ok(())
 }
 
 fn enhanced(
@@ -90,18 +98,22 @@ fn enhanced(
     emit: Emit<'_>,
 ) -> Result<(), Error> {
     let head = enhanced::head(reader, packet_type, NUMBERS)?;
+    // Sound is presented when it is decoded: the offset moves both.
+    let dts = dts + Timestamp::from_micros(head.micros);
     for part in enhanced::parts(reader, head.packet_type, NUMBERS)? {
+        let part = part?;
+        let Some(codec) = part.codec.filter(|codec| codec.kind() == Kind::Audio) else {
+            emit(Event::Leniency("unsupported audio fourCC"));
+            continue;
+        };
         if !demuxer.follows(Kind::Audio, part.track) {
             emit(Event::Leniency("extra audio track"));
             continue;
         }
-        let Some(codec) = part.codec.filter(|codec| codec.kind() == Kind::Audio) else {
-            return Err(Error::unsupported("audio fourCC"));
-        };
         let payload = body.slice_ref(part.body);
         match part.packet_type {
             0 => demuxer.configure(Track { config: payload, ..Track::new(codec) }, emit)?,
-            1 => frame(demuxer, dts, codec, i64::from(head.nanos / 1000), payload, emit)?,
+            1 => frame(demuxer, dts, codec, payload, emit),
             4 => emit(Event::Leniency("audio multichannel configuration")),
             _ => {}
         }
@@ -109,13 +121,6 @@ fn enhanced(
     Ok(())
 }
 
-fn frame(
-    demuxer: &mut TagDemuxer,
-    dts: Timestamp,
-    codec: Codec,
-    composition_us: i64,
-    payload: Bytes,
-    emit: Emit<'_>,
-) -> Result<(), Error> {
-    demuxer.unit(dts, Unit { codec, composition_us, flags: Flags::default(), payload }, emit)
+fn frame(demuxer: &mut TagDemuxer, dts: Timestamp, codec: Codec, payload: Bytes, emit: Emit<'_>) {
+    demuxer.unit(dts, Unit { codec, composition_us: 0, flags: Flags::default(), payload }, emit);
 }

@@ -6,21 +6,22 @@
 use super::{TagKind, audio, script, video};
 use crate::{Error, ErrorKind, Event};
 use bytes::Bytes;
-use media::{Codec, Flags, Kind, Metadata, Packet, Timestamp, Track};
+use media::{Codec, Flags, Kind, Metadata, Packet, Timestamp, Track, VideoParams};
 
 /// Bounds on what a publisher sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TagLimits {
-    /// Bytes of a decoder configuration.
+    /// Bytes of a decoder configuration; more is an error.
     pub config_bytes: usize,
-    /// Bytes of one script tag.
+    /// Bytes of one script tag; a larger one (the seek index of a long file, say) is passed over.
     pub script_bytes: usize,
-    /// Named values of the metadata.
+    /// Named values of the metadata; those after them are left out.
     pub metadata_fields: usize,
 }
 
 impl Default for TagLimits {
     fn default() -> Self {
+        // Parameter sets take hundreds of bytes (x265 adds two kilobytes of settings), metadata a few kilobytes.
         Self { config_bytes: 64 * 1024, script_bytes: 64 * 1024, metadata_fields: 256 }
     }
 }
@@ -100,40 +101,47 @@ impl TagDemuxer {
         *slot.get_or_insert(track) == track
     }
 
-    /// A configuration record (or none, for codecs that have none).
-    pub(super) fn configure(&mut self, mut track: Track, emit: Emit<'_>) -> Result<(), Error> {
+    /// A configuration record, or the announcement of a codec that has none.
+    pub(super) fn configure(&mut self, track: Track, emit: Emit<'_>) -> Result<(), Error> {
         if track.config.len() > self.limits.config_bytes {
             return Err(Error::limit("decoder configuration too large"));
         }
+        if track.config.is_empty() && track.codec.needs_config() {
+            emit(Event::Leniency("empty decoder configuration"));
+            return Ok(());
+        }
+        self.announce(track, &[], emit);
+        Ok(())
+    }
+
+    /// A track, as its configuration, its format byte or its first access unit shows it.
+    pub(super) fn announce(&mut self, mut track: Track, payload: &[u8], emit: Emit<'_>) {
         media::codec::describe(&mut track);
+        media::codec::describe_frame(&mut track, payload);
         self.fill_from_metadata(&mut track);
         let slot = if track.kind() == Kind::Video { &mut self.video } else { &mut self.audio };
         if slot.as_ref() != Some(&track) {
             *slot = Some(track.clone());
             emit(Event::Track(track));
         }
-        Ok(())
     }
 
     /// An access unit; dropped while its decoder configuration is missing.
-    pub(super) fn unit(&mut self, dts: Timestamp, unit: Unit, emit: Emit<'_>) -> Result<(), Error> {
+    pub(super) fn unit(&mut self, dts: Timestamp, unit: Unit, emit: Emit<'_>) {
         if unit.payload.is_empty() {
             emit(Event::Leniency("empty packet"));
-            return Ok(());
+            return;
         }
-        let kind = unit.codec.kind();
-        let known = if kind == Kind::Video { &self.video } else { &self.audio };
-        if known.as_ref().is_none_or(|track| track.codec != unit.codec) {
+        if self.known(unit.codec).is_none() {
             if unit.codec.needs_config() {
                 emit(Event::Leniency("packet before its decoder configuration"));
-                return Ok(());
+                return;
             }
-            self.configure(Track::new(unit.codec), emit)?;
+            self.announce(Track::new(unit.codec), &unit.payload, emit);
         }
         let pts = dts + Timestamp::from_micros(unit.composition_us);
-        let track = Track::new(unit.codec).id;
+        let (track, kind) = (Track::new(unit.codec).id, unit.codec.kind());
         emit(Event::Packet(Packet { track, kind, dts, pts, flags: unit.flags, payload: unit.payload }));
-        Ok(())
     }
 
     /// New metadata; sizes and rates that no configuration record told are taken from it.
@@ -143,18 +151,17 @@ impl TagDemuxer {
         }
         self.metadata = Some(metadata.clone());
         emit(Event::Metadata(metadata));
-        if let Some(mut track) = self.video.take() {
-            let before = track.clone();
-            self.fill_from_metadata(&mut track);
-            self.video = Some(track.clone());
-            if track != before {
-                emit(Event::Track(track));
-            }
+        if let Some(mut track) = self.video.clone() {
+            // What the metadata before told may be told otherwise now.
+            track.video = VideoParams::default();
+            self.announce(track, &[], emit);
         }
     }
 
-    pub(super) fn audio_format_byte(&self) -> Option<u8> {
-        self.audio.as_ref().map(|track| track.audio.format_byte)
+    /// The track that was announced last, if it is of this codec.
+    pub(super) fn known(&self, codec: Codec) -> Option<&Track> {
+        let slot = if codec.kind() == Kind::Video { &self.video } else { &self.audio };
+        slot.as_ref().filter(|track| track.codec == codec)
     }
 
     fn fill_from_metadata(&self, track: &mut Track) {

@@ -25,6 +25,7 @@ pub struct FlvLimits {
 
 impl Default for FlvLimits {
     fn default() -> Self {
+        // A keyframe of 4K video takes a megabyte or two; no writer is known that adds to the header.
         Self { tag_bytes: 8 << 20, header_bytes: 1024, tags: TagLimits::default() }
     }
 }
@@ -40,7 +41,7 @@ struct Head {
 #[derive(Clone, Copy, Debug)]
 enum Expect {
     FileHeader,
-    /// Extra bytes of the header, to be passed over.
+    /// Extra bytes of the header that are still to be passed over.
     Skip(usize),
     /// PreviousTagSize (4 bytes) and, at once, the next tag's header.
     TagHeader {
@@ -49,13 +50,19 @@ enum Expect {
     Body(Head),
 }
 
+/// Room made at once for a tag that is announced. Larger ones grow with what comes: a claim alone costs nothing.
+const ROOM_BYTES: usize = 256 * 1024;
+
 /// See the module.
 #[derive(Debug)]
 pub struct FlvReader {
     limits: FlvLimits,
     demuxer: TagDemuxer,
     expect: Expect,
-    held: BytesMut,
+    /// An unfinished header.
+    header: Vec<u8>,
+    /// An unfinished body.
+    body: BytesMut,
     unwrap: Unwrap32,
 }
 
@@ -66,7 +73,8 @@ impl FlvReader {
             limits,
             demuxer: TagDemuxer::new(limits.tags),
             expect: Expect::FileHeader,
-            held: BytesMut::new(),
+            header: Vec::with_capacity(4 + TAG_HEADER_BYTES),
+            body: BytesMut::new(),
             unwrap: Unwrap32::default(),
         }
     }
@@ -77,52 +85,61 @@ impl FlvReader {
     /// `malformed` if it is no FLV, `limit` past a bound.
     pub fn push(&mut self, mut bytes: &[u8], emit: Emit<'_>) -> Result<(), Error> {
         loop {
-            let need = self.need();
-            let missing = need.saturating_sub(self.held.len());
-            let (head, tail) = bytes.split_at(missing.min(bytes.len()));
-            // Grows with what came, not with what a tag claims.
-            self.held.extend_from_slice(head);
-            bytes = tail;
-            if self.held.len() < need {
+            let taken = match self.expect {
+                Expect::FileHeader => self.take_header(HEADER_BYTES, bytes),
+                Expect::TagHeader { .. } => self.take_header(4 + TAG_HEADER_BYTES, bytes),
+                Expect::Skip(left) => left.min(bytes.len()),
+                Expect::Body(tag) => {
+                    let missing = tag.size.saturating_sub(self.body.len());
+                    let part = bytes.get(..missing).unwrap_or(bytes);
+                    self.body.extend_from_slice(part);
+                    part.len()
+                }
+            };
+            bytes = bytes.get(taken..).unwrap_or_default();
+            if !self.step(taken, emit)? {
                 return Ok(());
             }
-            let unit = self.held.split().freeze();
-            self.step(unit, emit)?;
         }
     }
 
     /// Bytes held of an unfinished unit.
     pub fn buffered_bytes(&self) -> usize {
-        self.held.len()
+        self.header.len() + self.body.len()
     }
 
-    const fn need(&self) -> usize {
-        match self.expect {
-            Expect::FileHeader => HEADER_BYTES,
-            Expect::Skip(n) => n,
-            Expect::TagHeader { .. } => 4 + TAG_HEADER_BYTES,
-            Expect::Body(head) => head.size,
-        }
+    /// Adds to a header up to its size; gives how many bytes that took.
+    fn take_header(&mut self, size: usize, bytes: &[u8]) -> usize {
+        let part = bytes.get(..size.saturating_sub(self.header.len())).unwrap_or(bytes);
+        self.header.extend_from_slice(part);
+        part.len()
     }
 
-    fn step(&mut self, unit: Bytes, emit: Emit<'_>) -> Result<(), Error> {
-        self.expect = match self.expect {
-            Expect::FileHeader => self.file_header(&unit)?,
+    /// Goes on to what comes next if what was expected is complete; whether it is.
+    fn step(&mut self, taken: usize, emit: Emit<'_>) -> Result<bool, Error> {
+        let next = match self.expect {
+            Expect::FileHeader if self.header.len() == HEADER_BYTES => self.file_header(&self.header)?,
+            Expect::Skip(left) if left > taken => {
+                self.expect = Expect::Skip(left - taken);
+                return Ok(false);
+            }
             Expect::Skip(_) => Expect::TagHeader { previous: 0 },
-            Expect::TagHeader { previous } => Expect::Body(self.tag_header(&unit, previous, emit)?),
-            Expect::Body(head) => {
-                self.body(head, unit, emit)?;
-                let size = head.size.saturating_add(TAG_HEADER_BYTES);
+            Expect::TagHeader { previous } if self.header.len() == 4 + TAG_HEADER_BYTES => {
+                let tag = self.tag_header(&self.header, previous, emit)?;
+                self.body.reserve(tag.size.min(ROOM_BYTES));
+                Expect::Body(tag)
+            }
+            Expect::Body(tag) if self.body.len() == tag.size => {
+                let body = std::mem::take(&mut self.body).freeze();
+                self.tag(tag, body, emit)?;
+                let size = tag.size.saturating_add(TAG_HEADER_BYTES);
                 Expect::TagHeader { previous: u32::try_from(size).unwrap_or(u32::MAX) }
             }
+            _ => return Ok(false),
         };
-        // A tag without a body is complete with its header.
-        if let Expect::Body(head) = self.expect
-            && head.size == 0
-        {
-            return self.step(Bytes::new(), emit);
-        }
-        Ok(())
+        self.header.clear();
+        self.expect = next;
+        Ok(true)
     }
 
     fn file_header(&self, unit: &[u8]) -> Result<Expect, Error> {
@@ -161,7 +178,7 @@ impl FlvReader {
         })
     }
 
-    fn body(&mut self, head: Head, body: Bytes, emit: Emit<'_>) -> Result<(), Error> {
+    fn tag(&mut self, head: Head, body: Bytes, emit: Emit<'_>) -> Result<(), Error> {
         if head.encrypted {
             emit(Event::Leniency("encrypted tag"));
             return Ok(());
@@ -177,7 +194,7 @@ impl FlvReader {
         };
         // Script tags are often stamped 0 in the middle of a stream: they must not move the others.
         let ms = if kind == TagKind::Script {
-            self.unwrap.clone().unwrap(head.stamp)
+            { self.unwrap }.unwrap(head.stamp)
         } else {
             self.unwrap.unwrap(head.stamp)
         };

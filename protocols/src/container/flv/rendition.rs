@@ -8,9 +8,12 @@ use media::{Muxer, Packet, Rendition, StreamInfo, Timestamp};
 /// Number of this family among all renditions.
 const FAMILY: u64 = 0x01 << 56;
 const TAG_HEADER_BYTES: usize = 11;
-/// Header lengths: `hhhhhhhh\r\n`, and the longest of a WebSocket frame.
+/// Bytes around the payload in a tag, about: header, body's first bytes, PreviousTagSize.
+const AROUND_PAYLOAD: usize = TAG_HEADER_BYTES + 5 + 4;
+/// Bytes that most preambles have about: metadata and two configurations.
+const MOST_PREAMBLES: usize = 500;
+/// Length of `hhhhhhhh\r\n`.
 const CHUNK_HEAD: usize = 10;
-const WS_HEAD: usize = 10;
 
 /// What carries the byte stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -60,7 +63,7 @@ impl Rendition for FlvRendition {
 
 impl Muxer for FlvRendition {
     fn preamble(&mut self, info: &StreamInfo, at: Timestamp, first: bool, out: &mut Vec<u8>) {
-        let frame = self.framing.open(out);
+        let frame = self.framing.open(MOST_PREAMBLES, out);
         if first {
             let video = self.filter.video && info.video.is_some();
             let audio = self.filter.audio && info.audio.is_some();
@@ -81,7 +84,7 @@ impl Muxer for FlvRendition {
         if !self.filter.passes(packet.kind) {
             return;
         }
-        let frame = self.framing.open(out);
+        let frame = self.framing.open(packet.payload.len() + AROUND_PAYLOAD, out);
         let track = info.track(packet.kind);
         write_tag(packet.dts, out, |out| write_packet(track, packet, self.form, out));
         self.framing.close(frame, out);
@@ -115,19 +118,20 @@ struct Open {
 }
 
 impl Framing {
-    /// Leaves room for the longest header.
-    fn open(self, out: &mut Vec<u8>) -> Open {
+    /// Leaves room for the header of about so many bytes.
+    fn open(self, about: usize, out: &mut Vec<u8>) -> Open {
         let start = out.len();
         let room = match self {
             Self::Raw => 0,
             Self::HttpChunk => CHUNK_HEAD,
-            Self::WsFrame => WS_HEAD,
+            Self::WsFrame => ws_head(about).1,
         };
         out.resize(start + room, 0);
         Open { start, content: start + room }
     }
 
-    /// Writes the header; a shorter one than the room moves the content up. A frame without content is taken back.
+    /// Writes the header; only one of another length than was left room for moves the content. A frame without content
+    /// is taken back.
     fn close(self, open: Open, out: &mut Vec<u8>) {
         let len = out.len() - open.content;
         if len == 0 {
@@ -138,27 +142,25 @@ impl Framing {
             Self::Raw => {}
             Self::HttpChunk => {
                 // Leading zeros are legal in a chunk size, so the room is filled exactly.
-                fill(out, &open, format!("{len:08x}\r\n").as_bytes());
+                let head = format!("{len:08x}\r\n");
+                out.splice(open.start..open.content, head.bytes());
                 out.extend_from_slice(b"\r\n");
             }
             Self::WsFrame => {
-                let [.., b4, b5, b6, b7, b0, b1] = (len as u64).to_be_bytes();
-                let [c0, c1, ..] = (len as u64).to_be_bytes();
-                let used: &[u8] = match len {
-                    0..=125 => &[0x82, b1],
-                    126..=0xffff => &[0x82, 126, b0, b1],
-                    _ => &[0x82, 127, c0, c1, b4, b5, b6, b7, b0, b1],
-                };
-                let unused = WS_HEAD - used.len();
-                out.drain(open.start..open.start + unused);
-                fill(out, &Open { start: open.start, content: open.content - unused }, used);
+                let (head, used) = ws_head(len);
+                out.splice(open.start..open.content, head.into_iter().take(used));
             }
         }
     }
 }
 
-fn fill(out: &mut [u8], open: &Open, head: &[u8]) {
-    if let Some(room) = out.get_mut(open.start..open.content) {
-        room.copy_from_slice(head);
+/// Header of a final binary frame without a mask (RFC 6455 clause 5.2): its bytes, and how many of them count.
+fn ws_head(len: usize) -> ([u8; 10], usize) {
+    const FINAL_BINARY: u8 = 0x82;
+    let [b7, b6, b5, b4, b3, b2, b1, b0] = (len as u64).to_be_bytes();
+    match len {
+        0..=125 => ([FINAL_BINARY, b0, 0, 0, 0, 0, 0, 0, 0, 0], 2),
+        126..=0xffff => ([FINAL_BINARY, 126, b1, b0, 0, 0, 0, 0, 0, 0], 4),
+        _ => ([FINAL_BINARY, 127, b7, b6, b5, b4, b3, b2, b1, b0], 10),
     }
 }

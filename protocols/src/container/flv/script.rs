@@ -2,7 +2,7 @@
 
 use super::demux::{Emit, TagDemuxer};
 use crate::amf::{self, Limits};
-use crate::{Error, Event};
+use crate::{Error, ErrorKind, Event};
 use bytes::Bytes;
 use media::{Flags, Kind, MetaValue, Metadata, Packet, Timestamp, TrackId};
 
@@ -13,8 +13,20 @@ pub(super) fn demux(
     emit: Emit<'_>,
 ) -> Result<(), Error> {
     if body.len() > demuxer.limits().script_bytes {
-        return Err(Error::limit("script data too large"));
+        emit(Event::Leniency("script data too large"));
+        return Ok(());
     }
+    match read(demuxer, dts, body, emit) {
+        // Recorded files come with long seek indices; nobody's encoder nests this deep.
+        Err(error) if error.kind == ErrorKind::Limit && error != amf::TOO_DEEP => {
+            emit(Event::Leniency("script data too large"));
+            Ok(())
+        }
+        done => done,
+    }
+}
+
+fn read(demuxer: &mut TagDemuxer, dts: Timestamp, body: &Bytes, emit: Emit<'_>) -> Result<(), Error> {
     let limits = Limits::default();
     let (mut name, mut at) = amf::decode_first(body, &limits)?;
     let mut from = 0;

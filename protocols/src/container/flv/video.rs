@@ -30,6 +30,11 @@ pub(super) fn demux(
         emit(Event::Leniency("video command frame"));
         return Ok(());
     }
+    // The classic forms know one track, which is number 0 beside those that are numbered.
+    if !demuxer.follows(Kind::Video, 0) {
+        emit(Event::Leniency("extra video track"));
+        return Ok(());
+    }
     let codec = match first & 0x0f {
         7 => Codec::H264,
         12 => Codec::H265,
@@ -39,17 +44,19 @@ pub(super) fn demux(
         _ => return Err(Error::unsupported("video codec")),
     };
     if matches!(codec, Codec::LegacyVideo { .. }) {
-        return frame(demuxer, dts, codec, 0, frame_type, body.slice_ref(reader.rest()), emit);
+        frame(demuxer, dts, codec, 0, frame_type, body.slice_ref(reader.rest()), emit);
+        return Ok(());
     }
     let packet_type = reader.u8()?;
     let composition_us = composition(&mut reader)?;
     let payload = body.slice_ref(reader.rest());
     match packet_type {
-        0 => configure(demuxer, codec, payload, emit),
+        0 => demuxer.configure(Track { config: payload, ..Track::new(codec) }, emit)?,
         1 => frame(demuxer, dts, codec, composition_us, frame_type, payload, emit),
         // End of sequence: nothing to pass on.
-        _ => Ok(()),
+        _ => {}
     }
+    Ok(())
 }
 
 fn enhanced(
@@ -67,23 +74,28 @@ fn enhanced(
         return Ok(());
     }
     for part in enhanced::parts(reader, head.packet_type, NUMBERS)? {
+        let part = part?;
+        let Some(codec) = part.codec.filter(|codec| codec.kind() == Kind::Video) else {
+            emit(Event::Leniency("unsupported video fourCC"));
+            continue;
+        };
         if !demuxer.follows(Kind::Video, part.track) {
             emit(Event::Leniency("extra video track"));
             continue;
         }
-        let Some(codec) = part.codec.filter(|codec| codec.kind() == Kind::Video) else {
-            return Err(Error::unsupported("video fourCC"));
-        };
         let mut rest = Reader::new(part.body);
         match part.packet_type {
-            0 => configure(demuxer, codec, body.slice_ref(part.body), emit)?,
+            0 => {
+                let config = body.slice_ref(part.body);
+                demuxer.configure(Track { config, ..Track::new(codec) }, emit)?;
+            }
             kind @ (1 | 3) => {
-                let mut composition_us = i64::from(head.nanos / 1000);
+                let mut composition_us = head.micros;
                 if kind == 1 && has_composition(codec) {
                     composition_us = composition_us.saturating_add(composition(&mut rest)?);
                 }
                 let payload = body.slice_ref(rest.rest());
-                frame(demuxer, dts, codec, composition_us, frame_type, payload, emit)?;
+                frame(demuxer, dts, codec, composition_us, frame_type, payload, emit);
             }
             4 => emit(Event::Leniency("video metadata tag")),
             5 => emit(Event::Leniency("video MPEG-2 TS sequence start")),
@@ -91,14 +103,6 @@ fn enhanced(
         }
     }
     Ok(())
-}
-
-fn configure(demuxer: &mut TagDemuxer, codec: Codec, config: Bytes, emit: Emit<'_>) -> Result<(), Error> {
-    if config.is_empty() {
-        emit(Event::Leniency("empty decoder configuration"));
-        return Ok(());
-    }
-    demuxer.configure(Track { config, ..Track::new(codec) }, emit)
 }
 
 fn frame(
@@ -109,14 +113,17 @@ fn frame(
     frame_type: u8,
     payload: Bytes,
     emit: Emit<'_>,
-) -> Result<(), Error> {
+) {
     let mut keyframe = frame_type == KEYFRAME;
-    if !keyframe && frame_type != DISPOSABLE && media::codec::starts_with_keyframe(codec, &payload) {
+    if !keyframe
+        && frame_type != DISPOSABLE
+        && demuxer.known(codec).is_some_and(|track| media::codec::holds_keyframe(track, &payload))
+    {
         emit(Event::Leniency("keyframe marked as inter frame"));
         keyframe = true;
     }
     let flags = Flags { keyframe, discardable: frame_type == DISPOSABLE };
-    demuxer.unit(dts, Unit { codec, composition_us, flags, payload }, emit)
+    demuxer.unit(dts, Unit { codec, composition_us, flags, payload }, emit);
 }
 
 /// Signed 24 bits of milliseconds, in microseconds.

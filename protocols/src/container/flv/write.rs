@@ -93,19 +93,36 @@ pub fn write_packet(
 }
 
 /// Appends the body of a track's sequence header; `None`, and nothing appended, if it has none in this form.
+///
+/// Opus by fourCC always has one, for players start no sound without it: where the publisher sent none (format 13, say),
+/// one is made of what is known.
 pub fn write_config(track: &Track, form: Form, out: &mut Vec<u8>) -> Option<TagKind> {
-    match spelling(track, form)? {
+    let spelling = spelling(track, form)?;
+    let head = opus_head(track.audio.channels);
+    let config = match spelling {
+        Spelling::Fourcc(_) if track.codec == Codec::Opus && track.config.is_empty() => head.as_slice(),
         _ if track.config.is_empty() => return None,
+        _ => &track.config,
+    };
+    match spelling {
         Spelling::Numbered(number) => out.extend_from_slice(&[0x10 | number, SEQUENCE_START, 0, 0, 0]),
         Spelling::Aac => out.extend_from_slice(&[0xaf, SEQUENCE_START]),
         Spelling::Bare(_) | Spelling::Format(_) => return None,
         Spelling::Fourcc(code) => {
-            out.push(if track.kind() == Kind::Video { 0x90 } else { 0x90 | SEQUENCE_START });
+            // A keyframe of the enhanced form, and the enhanced sound format, happen to be the same bits.
+            out.push(0x90 | SEQUENCE_START);
             out.extend_from_slice(&code);
         }
     }
-    out.extend_from_slice(&track.config);
+    out.extend_from_slice(config);
     Some(if track.kind() == Kind::Video { TagKind::Video } else { TagKind::Audio })
+}
+
+/// The least `OpusHead` (RFC 7845 clause 5.1): 48 kHz, no pre-skip, no gain, one stream of one or two channels.
+fn opus_head(channels: u8) -> [u8; 19] {
+    let channels = if channels == 1 { 1 } else { 2 };
+    let [r0, r1, r2, r3] = 48_000_u32.to_le_bytes();
+    [b'O', b'p', b'u', b's', b'H', b'e', b'a', b'd', 1, channels, 0, 0, r0, r1, r2, r3, 0, 0, 0]
 }
 
 /// Appends the body of the metadata tag: the publisher's own values, with what concerns the tracks set to what is sent.
