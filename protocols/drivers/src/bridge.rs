@@ -62,14 +62,17 @@ enum Heard {
 
 impl Bridge {
     /// Drives the session until it is over. `opened`: since when it may take its time to its request.
-    pub async fn run(mut self, opened: Moment) -> Left {
+    pub async fn run(mut self, mut opened: Moment) -> Left {
         loop {
             match self.until_request(opened).await {
                 Err(why) => return self.gone(why).await,
                 Ok(None) => return Left::Free(self),
                 Ok(Some(request)) => match self.serve(request).await {
                     Left::Free(bridge) if bridge.session.is_one_request() => return Left::Free(bridge),
-                    Left::Free(bridge) => self = bridge,
+                    Left::Free(bridge) => {
+                        self = bridge;
+                        opened = self.shard().now();
+                    }
                     Left::Gone => return Left::Gone,
                 },
             }
