@@ -10,8 +10,8 @@ use crate::table::AnySession;
 use engine::{
     Action, Arrival, Ask, Attach, Peer, PeerState, Place, Publication, Role, SessionGuard, Shard, Travelling,
 };
-use media::{Moment, Refusal, StopReason};
-use protocols::{Error, Event, Input, Output, PlayRequest, PublishRequest, Session, Verdict};
+use media::{Moment, Refusal, StopReason, StreamKey};
+use protocols::{Error, Event, Input, Output, PlayRequest, PublishRequest, Query, Session, Verdict};
 use rt::Either;
 use std::io;
 use std::rc::Rc;
@@ -147,18 +147,8 @@ impl Bridge {
     }
 
     async fn publish(mut self, request: PublishRequest) -> Left {
-        self.guard.set_request(Role::Publisher, &request.key, &request.user_agent);
-        self.name_protocol();
-        self.guard.step("request", self.shard().now());
-        let ask = Ask {
-            action: Action::Publish,
-            key: &request.key,
-            query: &request.query.0,
-            user_agent: &request.user_agent,
-            host: &request.host,
-        };
-        let mut verdict = self.shard().admit(&self.guard, ask).await;
-        self.guard.step("admission", self.shard().now());
+        let PublishRequest { key, query, user_agent, host } = &request;
+        let mut verdict = self.admit(Role::Publisher, key, query, user_agent, host).await;
         let mut publication = None;
         if verdict.is_ok() {
             match self.shard().publish(&self.guard, &request.key).await {
@@ -230,18 +220,8 @@ impl Bridge {
     }
 
     async fn play(mut self, request: PlayRequest) -> Left {
-        self.guard.set_request(Role::Viewer, &request.key, &request.user_agent);
-        self.name_protocol();
-        self.guard.step("request", self.shard().now());
-        let ask = Ask {
-            action: Action::Play,
-            key: &request.key,
-            query: &request.query.0,
-            user_agent: &request.user_agent,
-            host: &request.host,
-        };
-        let mut verdict = self.shard().admit(&self.guard, ask).await;
-        self.guard.step("admission", self.shard().now());
+        let PlayRequest { key, query, user_agent, host, .. } = &request;
+        let mut verdict = self.admit(Role::Viewer, key, query, user_agent, host).await;
         if verdict.is_ok() {
             match self.wait_for(&request).await {
                 Ok(found) => verdict = found,
@@ -264,6 +244,25 @@ impl Bridge {
         }
         self.attach(request, drained.out);
         Left::Gone
+    }
+
+    /// Notes what is asked for and lets the control side decide.
+    async fn admit(
+        &self,
+        role: Role,
+        key: &StreamKey,
+        query: &Query,
+        user_agent: &str,
+        host: &str,
+    ) -> Result<(), Refusal> {
+        self.guard.set_request(role, key, user_agent);
+        self.name_protocol();
+        self.guard.step("request", self.shard().now());
+        let action = if role == Role::Publisher { Action::Publish } else { Action::Play };
+        let ask = Ask { action, key, query: &query.0, user_agent, host };
+        let verdict = self.shard().admit(&self.guard, ask).await;
+        self.guard.step("admission", self.shard().now());
+        verdict
     }
 
     /// Waits for the stream while listening to the peer, which may leave.
