@@ -101,13 +101,16 @@ impl TagDemuxer {
         *slot.get_or_insert(track) == track
     }
 
-    /// A configuration record, or the announcement of a codec that has none.
+    /// A configuration record, which may be empty for a codec that has none.
     pub(super) fn configure(&mut self, track: Track, emit: Emit<'_>) -> Result<(), Error> {
         if track.config.len() > self.limits.config_bytes {
             return Err(Error::limit("decoder configuration too large"));
         }
-        if track.config.is_empty() && track.codec.needs_config() {
-            emit(Event::Leniency("empty decoder configuration"));
+        if track.config.is_empty() {
+            // Legal where there is no record (ffmpeg starts AC-3 so): the first access unit tells more.
+            if track.codec.needs_config() {
+                emit(Event::Leniency("empty decoder configuration"));
+            }
             return Ok(());
         }
         self.announce(track, &[], emit);

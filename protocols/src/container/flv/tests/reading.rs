@@ -168,8 +168,13 @@ fn what_is_empty_announces_nothing() {
     }
     assert_eq!(feed(&mut fresh(), TagKind::Video, b"\x12"), ["(empty packet)"]);
     assert_eq!(feed(&mut fresh(), TagKind::Audio, b""), ["(empty tag)"]);
-    // A head of Opus may be left out.
-    assert_eq!(feed(&mut fresh(), TagKind::Audio, b"\x90Opus"), ["track Opus 0"]);
+    // Codecs without a record: the first frame announces the track, and tells what it is.
+    let mut d = fresh();
+    assert!(feed(&mut d, TagKind::Audio, b"\x90Opus").is_empty());
+    assert_eq!(feed(&mut d, TagKind::Audio, b"\x91Opusa"), ["track Opus 0", "Audio 40+0 [61]"]);
+    assert!(feed(&mut d, TagKind::Audio, b"\x90ac-3").is_empty());
+    let seen = events(&mut d, TagKind::Audio, b"\x91ac-3\x0b\x77\xd0\xf8\x1e\x40\xeb\xf8");
+    assert!(matches!(&seen[0], Event::Track(t) if (t.audio.sample_rate, t.audio.channels) == (48_000, 6)));
 }
 
 #[test]
