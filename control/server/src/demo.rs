@@ -92,7 +92,7 @@ impl Clip {
             return Err(say("larger than 256 MiB"));
         }
         let bytes = std::fs::read(file).map_err(|error| say(&error.to_string()))?;
-        Self::parse(&bytes).map_err(|why| say(why))
+        Self::parse(&bytes).map_err(say)
     }
 
     fn parse(bytes: &[u8]) -> Result<Self, &'static str> {
@@ -103,16 +103,15 @@ impl Clip {
         let (mut heads, mut media) = (Vec::new(), Vec::new());
         while let Some((tag, after)) = Tag::cut(rest) {
             rest = after;
-            match tag {
-                Some(tag) => match tag.role() {
-                    TagRole::Head => heads.push(tag),
-                    TagRole::Media => media.push(tag),
-                    TagRole::End => {}
-                },
-                None => {}
+            let Some(tag) = tag else { continue };
+            match tag.role() {
+                TagRole::Head => heads.push(tag),
+                TagRole::Media => media.push(tag),
+                TagRole::End => {}
             }
         }
-        let period_ms = [TagKind::Audio, TagKind::Video].into_iter().map(|kind| period_ms(&media, kind)).max();
+        let period_ms =
+            [TagKind::Audio, TagKind::Video].into_iter().map(|kind| period_ms(&media, kind)).max();
         match period_ms {
             Some(period_ms) if period_ms > 0 => Ok(Self { heads, media, period_ms }),
             _ => Err("fewer than two tags of audio or video"),
@@ -171,7 +170,8 @@ fn period_ms(media: &[Tag], kind: TagKind) -> u64 {
 /// Host and port to connect to, and what is said there.
 fn dial(url: &str) -> Result<((String, u16), Dial), String> {
     let wrong = || format!("{url}: write it as rtmp://host:port/app/name");
-    let (authority, path) = url.strip_prefix("rtmp://").and_then(|rest| rest.split_once('/')).ok_or_else(wrong)?;
+    let (authority, path) =
+        url.strip_prefix("rtmp://").and_then(|rest| rest.split_once('/')).ok_or_else(wrong)?;
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let (app, name) = path.rsplit_once('/').ok_or_else(wrong)?;
     let key = StreamKey::parse(app, name, MAX_NAME_BYTES).map_err(|_| wrong())?;
@@ -211,7 +211,8 @@ impl Link {
             })
             .map_err(|error| format!("cannot connect to {}:{}: {error}", host.0, host.1))?;
         // The seed only has to differ from run to run.
-        let seed = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| u64::from(since.subsec_nanos()));
+        let seed =
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| u64::from(since.subsec_nanos()));
         Ok(Self {
             socket,
             session: PublisherSession::new(dial, seed),
@@ -238,7 +239,9 @@ impl Link {
         loop {
             match self.session.poll(self.now()) {
                 Output::Bytes(bytes) => {
-                    self.socket.write_all(&bytes).map_err(|error| format!("the connection ended: {error}"))?;
+                    self.socket
+                        .write_all(&bytes)
+                        .map_err(|error| format!("the connection ended: {error}"))?;
                 }
                 Output::Event(Event::Closed(why)) => return Err(self.ended(why)),
                 Output::Event(_) => {}
