@@ -38,7 +38,16 @@ enum By {
 /// Pushes a clip and compares what three players got with the clip. `form`: what players must ask for so that this
 /// ffmpeg can read it.
 fn through(mode: Mode, clip: Clip, by: By, form: &str) {
-    let server = Server::start(mode, &[("play.wait_ms", "20000")]);
+    through_with(mode, clip, by, form, &[("play.wait_ms", "20000")]);
+}
+
+/// One kind of track: nobody is to wait for the other, so that all that is sent is seen.
+fn alone(mode: Mode, clip: Clip) {
+    through_with(mode, clip, By::OldFfmpeg, "", &[("play.wait_ms", "20000"), ("play.settle_ms", "0")]);
+}
+
+fn through_with(mode: Mode, clip: Clip, by: By, form: &str, settings: &[(&str, &str)]) {
+    let server = Server::start(mode, settings);
     let path = clip.path();
     let players = Players::start(&server, form);
     let mut pusher = if by == By::NewFfmpeg { ffmpeg_new() } else { ffmpeg() };
@@ -160,7 +169,10 @@ fn h264_and_opus(mode: Mode) {
     };
     let (seen, _) = player.to_end();
     assert!(seen.iter().filter(|tag| tag.kind == AUDIO).all(|tag| tag.body[0] >> 4 == 13), "{seen:?}");
-    assert_eq!(audio(&seen), audio(&tags));
+    let (seen, sent) = (audio(&seen), audio(&tags));
+    // What sounds before the first picture may be left out.
+    assert!(seen.len() + 2 >= sent.len(), "{} of {}", seen.len(), sent.len());
+    assert!(seen == sent[sent.len() - seen.len()..], "the packets differ");
 }
 
 fn h264_and_g711a(mode: Mode) {
@@ -192,9 +204,9 @@ fn h264_and_flac(mode: Mode) {
 }
 
 fn audio_alone(mode: Mode) {
-    through(mode, media::AUDIO_ALONE, By::OldFfmpeg, "");
+    alone(mode, media::AUDIO_ALONE);
 }
 
 fn video_alone(mode: Mode) {
-    through(mode, media::VIDEO_ALONE, By::OldFfmpeg, "");
+    alone(mode, media::VIDEO_ALONE);
 }

@@ -136,3 +136,51 @@ impl<R: Read> Reader<R> {
         Ok(Tag { kind, ms: u32::from_be_bytes([t3, t0, t1, t2]), body })
     }
 }
+
+/// That `seen` is `sent` from some point on to its end: the same coded bytes of each kind in the same order, the stamps
+/// apart by one offset. `missing`: how many pictures may be missing at the start; sound from before the first picture
+/// may be missing too. Answers with the offset.
+#[track_caller]
+pub fn assert_same_frames(sent: &[Tag], seen: &[Tag], missing: usize, who: &str) -> i64 {
+    let mut offset = None;
+    let first_picture = seen.iter().find(|tag| tag.kind == VIDEO && tag.is_frame());
+    assert!(first_picture.is_none_or(Tag::is_keyframe), "{who}: starts in the middle of a GOP");
+    for kind in [VIDEO, AUDIO] {
+        let of = |tags: &[Tag]| -> Vec<Tag> {
+            tags.iter().filter(|tag| tag.kind == kind && tag.is_frame()).cloned().collect()
+        };
+        let (sent, seen) = (of(sent), of(seen));
+        let Some(skipped) = sent.len().checked_sub(seen.len()) else {
+            panic!("{who}: {} frames of kind {kind} for {}", seen.len(), sent.len());
+        };
+        assert!(sent.is_empty() || !seen.is_empty(), "{who}: no frames of kind {kind}");
+        assert!(kind == AUDIO || skipped <= missing, "{who}: {skipped} pictures are missing");
+        for (at, (sent, seen)) in sent[skipped..].iter().zip(&seen).enumerate() {
+            assert!(
+                sent.coded() == seen.coded(),
+                "{who}: frame {at} of kind {kind}: {sent:?} became {seen:?}"
+            );
+            let step = i64::from(seen.ms) - i64::from(sent.ms);
+            let offset = *offset.get_or_insert(step);
+            assert_eq!(
+                step, offset,
+                "{who}: stamp of frame {at} of kind {kind}: {} became {}",
+                sent.ms, seen.ms
+            );
+        }
+        let (Some(first), Some(last)) = (seen.first(), seen.last()) else { continue };
+        assert!(first.ms <= last.ms);
+    }
+    offset.unwrap_or(0)
+}
+
+/// That no stamp of a kind goes back.
+#[track_caller]
+pub fn assert_never_back(tags: &[Tag], who: &str) {
+    for kind in [VIDEO, AUDIO] {
+        let frames: Vec<&Tag> = tags.iter().filter(|tag| tag.kind == kind && tag.is_frame()).collect();
+        for pair in frames.windows(2) {
+            assert!(pair[0].ms <= pair[1].ms, "{who}: {} after {}", pair[1].ms, pair[0].ms);
+        }
+    }
+}

@@ -24,7 +24,7 @@ pub const H265_AAC: Clip = clip(
     "{video} {audio} -c:v libx265 -g 25 -x265-params log-level=none:bframes=2 -c:a aac -ar 44100",
 );
 pub const AV1_AAC: Clip =
-    clip("av1_aac", "{video} {audio} -c:v libaom-av1 -usage realtime -cpu-used 10 -g 25 -c:a aac -ar 44100");
+    clip("av1_aac", "{video} {audio} -c:v libaom-av1 -usage realtime -cpu-used 8 -g 25 -c:a aac -ar 44100");
 pub const VP9_AAC: Clip = clip(
     "vp9_aac",
     "{video} {audio} -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 25 -c:a aac -ar 44100",
