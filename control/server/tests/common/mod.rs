@@ -35,6 +35,30 @@ pub fn until<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Option<T>)
     }
 }
 
+/// Lets media go out no faster than so many times real time.
+pub struct Pace {
+    start: Instant,
+    speed: f64,
+}
+
+impl Pace {
+    pub fn new(speed: f64) -> Self {
+        Self { start: Instant::now(), speed }
+    }
+
+    /// How long it is until this time of the media has come.
+    pub fn early(&self, ms: u32) -> Option<Duration> {
+        Duration::from_secs_f64(f64::from(ms) / 1000.0 / self.speed).checked_sub(self.start.elapsed())
+    }
+
+    /// Waits for it.
+    pub fn keep(&self, ms: u32) {
+        if let Some(early) = self.early(ms) {
+            std::thread::sleep(early);
+        }
+    }
+}
+
 /// Makes one test for each back-end of a function that takes a [`Mode`].
 #[macro_export]
 macro_rules! on_backends {

@@ -1,7 +1,7 @@
 //! A publisher of tags over RTMP whose every stamp and byte the test chooses.
 
 use super::flv::Tag;
-use super::{SOON, Server};
+use super::{Pace, SOON, Server};
 use ::media::{Moment, StreamKey};
 use protocols::container::flv::TagKind;
 use protocols::rtmp::{Dial, Progress, PublisherSession, Status};
@@ -85,12 +85,10 @@ impl Publisher {
 
     /// Sends each when its time has come, `speed` times as fast as real time.
     pub fn send_paced<'a>(&mut self, tags: impl IntoIterator<Item = &'a Tag>, speed: f64) {
-        let start = Instant::now();
+        let pace = Pace::new(speed);
         let mut first = None;
         for tag in tags {
-            let ms = tag.ms.wrapping_sub(*first.get_or_insert(tag.ms));
-            let due = Duration::from_secs_f64(f64::from(ms) / 1000.0 / speed);
-            if let Some(early) = due.checked_sub(start.elapsed()) {
+            if let Some(early) = pace.early(tag.ms.wrapping_sub(*first.get_or_insert(tag.ms))) {
                 self.turn(early);
             }
             assert!(self.send(tag), "the server closed the connection: {:?}", self.session.progress());
