@@ -184,3 +184,23 @@ pub fn assert_never_back(tags: &[Tag], who: &str) {
         }
     }
 }
+
+/// That the coded bytes of `seen` are those of `sent` from some picture on, whatever their stamps.
+#[track_caller]
+pub fn assert_same_coded(sent: &[Tag], seen: &[Tag], missing: usize, who: &str) {
+    for kind in [VIDEO, AUDIO] {
+        let of = |tags: &[Tag]| -> Vec<Vec<u8>> {
+            tags.iter()
+                .filter(|tag| tag.kind == kind && tag.is_frame())
+                .map(|tag| tag.coded().0.to_vec())
+                .collect()
+        };
+        let (sent, seen) = (of(sent), of(seen));
+        let Some(skipped) = sent.len().checked_sub(seen.len()) else {
+            panic!("{who}: {} frames of kind {kind} for {}", seen.len(), sent.len());
+        };
+        assert!(kind == AUDIO || skipped <= missing, "{who}: {skipped} pictures are missing");
+        let differs = sent[skipped..].iter().zip(&seen).position(|(sent, seen)| sent != seen);
+        assert_eq!(differs, None, "{who}: frames of kind {kind} differ");
+    }
+}
