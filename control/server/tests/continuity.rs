@@ -4,7 +4,7 @@
 mod common;
 
 use common::flv::{AUDIO, SCRIPT, Tag, VIDEO, assert_never_back, assert_same_coded};
-use common::media::{H264_AAC, H265_AAC, SMALL};
+use common::media::{self, Clip, H264_AAC, H265_AAC, SMALL};
 use common::play::Over;
 use common::{Mode, Player, Publisher, SOON, Server, until};
 use protocols::rtmp::{Progress, StatusCode};
@@ -26,6 +26,9 @@ on_backends! {
     players_that_may_not_wait_are_told;
     a_silent_publisher_is_closed;
     a_change_of_codec_on_one_connection;
+    viewers_stay_while_the_publisher_comes_back;
+    viewers_stay_when_it_comes_back_as_another_codec_or_size;
+    a_proper_end_ends_the_viewers_at_once;
 }
 
 /// A player over each carrier.
@@ -151,8 +154,9 @@ fn a_publisher_does_not_return(mode: Mode) {
     let dropped = Instant::now();
     drop(publisher);
     for (over, player) in &players {
-        let (seen, _) = player.to_end();
+        let (seen, why) = player.to_end();
         assert!(dropped.elapsed() >= Duration::from_millis(1400), "{over:?} ended before the grace time");
+        assert!(!why.contains("reset"), "{over:?}: {why}");
         assert_same_coded(&clip, &seen, 0, &format!("{over:?}"));
     }
     until("the stream is gone", SOON, || server.stream("clip").is_none().then_some(()));
@@ -180,7 +184,7 @@ fn a_second_publisher_is_refused(mode: Mode) {
     first.send_all(&H264_AAC.tags());
     let refused = Publisher::try_start(server.rtmp, "clip").err().flatten().expect("an answer");
     assert_eq!(refused.code, StatusCode::PublishBadName);
-    assert!(refused.is_error && !refused.description.is_empty(), "{refused:?}");
+    assert!(refused.is_error && refused.description.contains("already"), "{refused:?}");
     let player = Player::start(&server, Over::Http, "clip");
     player.wait_frames(10);
     assert!(!first.is_closed());
@@ -302,5 +306,89 @@ fn a_change_of_codec_on_one_connection(mode: Mode) {
         assert_one_timeline(&seen, SEAM_MS, &format!("{over:?}"));
         assert_same_coded(&all, &seen, 0, &format!("{over:?}"));
         assert_configs_change(&seen, &second, &format!("{over:?}"));
+    }
+}
+
+fn pictures(tags: &[Tag]) -> Vec<&Tag> {
+    tags.iter().filter(|tag| tag.kind == VIDEO && tag.is_frame()).collect()
+}
+
+/// Three viewers over a first clip, a break, and a second clip; gives what each got.
+fn over_a_break(server: &Server, name: &str, first: Clip, second: Clip) -> Vec<Vec<Tag>> {
+    let (one, two) = (first.tags(), second.tags());
+    let mut publisher = Publisher::start(server, name);
+    publisher.send_all(&one);
+    let players: Vec<Player> = Over::ALL.into_iter().map(|over| Player::start(server, over, name)).collect();
+    for player in &players {
+        player.wait_frames(3);
+    }
+    drop(publisher);
+    server.until_stream(name, "without publisher", |s| s["live"] == false);
+    let mut publisher = Publisher::start(server, name);
+    publisher.send_all(&two);
+    let is_last = {
+        let last = pictures(&two).last().unwrap().coded().0.to_vec();
+        move |tag: &Tag| tag.kind == VIDEO && tag.is_frame() && tag.coded().0 == last
+    };
+    // The same clip ends with the same picture both times.
+    let times = one.iter().chain(&two).filter(|tag| is_last(tag)).count();
+    let got = players
+        .iter()
+        .map(|player| {
+            player.wait("the last picture", |tags| tags.iter().filter(|tag| is_last(tag)).count() == times)
+        })
+        .collect();
+    let said = server.stream(name).unwrap();
+    assert_eq!((&said["generation"], &said["viewers"]), (&2.into(), &3.into()));
+    publisher.finish();
+    got
+}
+
+fn one_timeline(tags: &[Tag]) {
+    let pictures = pictures(tags);
+    for pair in pictures.windows(2) {
+        assert!(pair[1].ms >= pair[0].ms, "{} after {}", pair[1].ms, pair[0].ms);
+        assert!(pair[1].ms - pair[0].ms <= 500, "a hole between {} and {}", pair[0].ms, pair[1].ms);
+    }
+}
+
+fn viewers_stay_while_the_publisher_comes_back(mode: Mode) {
+    let server = Server::start(mode, &[]);
+    for got in over_a_break(&server, "same", media::H264_AAC, media::H264_AAC) {
+        one_timeline(&got);
+        let pictures_sent = pictures(&media::H264_AAC.tags()).len();
+        assert!(pictures(&got).len() > pictures_sent, "only {} pictures", pictures(&got).len());
+    }
+}
+
+fn viewers_stay_when_it_comes_back_as_another_codec_or_size(mode: Mode) {
+    let server = Server::start(mode, &[]);
+    for (name, second) in [("size", media::SMALL), ("codec", media::H265_AAC)] {
+        let config = second.tags().into_iter().find(|tag| tag.kind == VIDEO && tag.is_config()).unwrap();
+        for got in over_a_break(&server, name, media::H264_AAC, second) {
+            one_timeline(&got);
+            let configs: Vec<&Tag> = got.iter().filter(|t| t.kind == VIDEO && t.is_config()).collect();
+            assert!(configs.len() >= 2, "{name}: the new configuration was not told");
+            assert_eq!(configs.last().unwrap().coded().0, config.coded().0, "{name}");
+        }
+    }
+}
+
+fn a_proper_end_ends_the_viewers_at_once(mode: Mode) {
+    let server = Server::start(mode, &[("publish.grace_ms", "60000")]);
+    let mut publisher = Publisher::start(&server, "end");
+    let tags = media::SMALL.tags();
+    publisher.send_all(&tags);
+    let players: Vec<Player> =
+        Over::ALL.into_iter().map(|over| Player::start(&server, over, "end")).collect();
+    for player in &players {
+        player.wait_frames(3);
+    }
+    publisher.finish();
+    let last = tags.iter().rfind(|tag| tag.is_frame()).unwrap();
+    for player in players {
+        let (got, _) = player.to_end();
+        let got = got.iter().rfind(|tag| tag.is_frame()).unwrap();
+        assert_eq!(got.coded(), last.coded(), "the end was cut off");
     }
 }
