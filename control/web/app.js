@@ -117,6 +117,11 @@ function open() {
 
 function failed(path, detail, more) {
   const code = more && more.code;
+  // Of a WebSocket that could not be opened a page is not told why.
+  if (choice().over === "ws" && detail === "Exception") {
+    again(`Nobody publishes ${path} now, or the server cannot be reached.`);
+    return;
+  }
   if (code === 404) again(`Nobody publishes ${path} now.`);
   else if (code === 403) again(`The server does not allow ${path} to be played.`);
   else if (detail === "FormatUnsupported" || detail === "CodecUnsupported" || detail === "MediaMSEError") {
