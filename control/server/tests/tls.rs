@@ -6,7 +6,7 @@ mod common;
 use common::server::scratch;
 use common::tools::{self, Listing, assert_same, ffmpeg, list, start};
 use common::{Mode, SOON, Server, media, until};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 on_backends! {
@@ -33,7 +33,7 @@ fn certificate(name: &str) -> (PathBuf, PathBuf) {
     (cert, key)
 }
 
-fn server(mode: Mode, cert: &PathBuf, key: &PathBuf) -> Server {
+fn server(mode: Mode, cert: &Path, key: &Path) -> Server {
     let (cert, key) = (cert.to_str().unwrap(), key.to_str().unwrap());
     Server::start(
         mode,
