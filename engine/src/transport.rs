@@ -9,7 +9,8 @@ pub trait Sealed {
     /// The socket below.
     fn fd(&self) -> BorrowedFd<'_>;
 
-    /// Seals and sends. As with a socket, returns how many bytes were taken; `WouldBlock` if none could be.
+    /// Seals and sends. As with a socket, returns how many bytes were taken; `WouldBlock` if none could be. Takes less than
+    /// it was offered only if the socket is full, for the next try waits until the socket is writable again.
     ///
     /// # Errors
     /// Those of the socket and of the seal.
