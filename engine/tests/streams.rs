@@ -48,6 +48,8 @@ fn a_viewer_that_does_not_read_skips_to_keyframes_in_whole_units_and_the_others_
     config.classes[0].budget_time = Duration::from_secs(600);
     config.classes[0].budget_bytes = 300_000;
     config.play.send_buffer = 65_536;
+    // A busy machine may take long over what follows; that is not what is looked at here.
+    config.play.stuck_timeout = Duration::from_secs(600);
     for backend in backends() {
         run(backend, 1, config, |shard| async move {
             let key = key("slow");

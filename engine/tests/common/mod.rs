@@ -51,7 +51,7 @@ where
     })
     .unwrap();
     answer_all(&handle);
-    let outcome = finished.recv_timeout(Duration::from_secs(60));
+    let outcome = finished.recv_timeout(Duration::from_secs(180));
     let panics: u64 = handle.stats(Duration::from_secs(5)).iter().map(|s| s.panics).sum();
     handle.drain(Duration::from_millis(200));
     for thread in threads {
@@ -189,7 +189,7 @@ impl Far {
 pub async fn view(shard: &Shard, key: &StreamKey, start: JoinStart) -> Far {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let far = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    far.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    far.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let (near, peer) = listener.accept().unwrap();
     near.set_nonblocking(true).unwrap();
     let session = shard.open_session(peer, "toy").unwrap();
@@ -225,7 +225,7 @@ pub async fn publisher(
 
 /// Waits for a condition without holding up the shard.
 pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !holds() {
         assert!(Instant::now() < deadline, "never came: {what}");
         rt::sleep(Duration::from_millis(5)).await;
