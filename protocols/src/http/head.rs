@@ -61,6 +61,8 @@ pub struct RequestReader {
     failed: Option<HeadError>,
 }
 
+const LINE_TOO_LONG: HeadError = HeadError { status: 414, error: Error::limit("request line too long") };
+
 impl RequestReader {
     /// For one connection.
     pub const fn new(limits: HeadLimits) -> Self {
@@ -101,13 +103,17 @@ impl RequestReader {
             *self = Self::new(self.limits);
             return parse(head, self.limits).map(|request| Some((request, Bytes::from(rest))));
         }
-        if self.lines == 0 && self.held.len() > self.limits.target_bytes.saturating_add(LINE_EXTRA_BYTES) {
-            return Err(HeadError { status: 414, error: Error::limit("request line too long") });
+        if self.lines == 0 && self.line_is_too_long(self.held.len()) {
+            return Err(LINE_TOO_LONG);
         }
         if self.held.len() > self.limits.head_bytes {
             return Err(HeadError { status: 431, error: Error::limit("request head too long") });
         }
         Ok(None)
+    }
+
+    const fn line_is_too_long(&self, bytes: usize) -> bool {
+        bytes > self.limits.target_bytes.saturating_add(LINE_EXTRA_BYTES)
     }
 
     /// Looks at the new bytes, line by line; where the head ends, if it does.
@@ -136,6 +142,10 @@ impl RequestReader {
                 continue;
             }
             self.check_start()?;
+            // As for a line that has not ended yet, so that it does not matter where the bytes were cut.
+            if self.lines == 0 && self.line_is_too_long(end.saturating_sub(1)) {
+                return Err(LINE_TOO_LONG);
+            }
             if self.lines > 0 && matches!(self.held.get(self.line), Some(b' ' | b'\t')) {
                 return Err(HeadError::bad("folded header"));
             }
