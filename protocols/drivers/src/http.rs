@@ -42,11 +42,13 @@ struct Idle {
     guard: SessionGuard,
     /// Bytes already received of what comes next.
     leftover: Bytes,
+    /// Nothing was asked yet: then silence is a request that did not come, not a connection kept for another.
+    fresh: bool,
 }
 
 pub(crate) async fn serve(local: Rc<Local>, conn: Conn, guard: SessionGuard) {
     let deadline = local.shard.now().plus(local.config.request_timeout);
-    requests(Idle { local, conn, guard, leftover: Bytes::new() }, deadline).await;
+    requests(Idle { local, conn, guard, leftover: Bytes::new(), fresh: true }, deadline).await;
 }
 
 /// Goes on after a session has given its connection back.
@@ -88,7 +90,7 @@ async fn given_back(left: Left) -> Option<Idle> {
         return None;
     }
     let leftover = session.into_next().unwrap_or_default();
-    Some(Idle { local: bridge.local, conn: bridge.conn, guard: bridge.guard, leftover })
+    Some(Idle { local: bridge.local, conn: bridge.conn, guard: bridge.guard, leftover, fresh: false })
 }
 
 impl Idle {
@@ -120,7 +122,7 @@ impl Idle {
                 Either::Left(Err(error)) => return Err(format!("socket: {error}")),
                 Either::Right(Either::Left(reason)) => return Err(reason.name().into()),
                 Either::Right(Either::Right(())) => {
-                    if reader.buffered_bytes() > 0 {
+                    if self.fresh || reader.buffered_bytes() > 0 {
                         self.local.shard.count_limit("request timeout");
                     }
                     return Err("no request in time".into());
@@ -159,6 +161,7 @@ impl Idle {
         }
         self.guard.add_out(answer.len());
         self.leftover = leftover;
+        self.fresh = false;
         Some(self)
     }
 
