@@ -24,6 +24,7 @@ on_backends! {
     names_that_are_none;
     http_heads_that_smuggle_or_never_end;
     websockets_that_break_the_rules;
+    a_message_that_never_ends_publishes;
     pushes_of_garbage;
     a_thousand_silent_and_a_thousand_slow_peers;
     more_bytes_than_a_request_has;
@@ -81,6 +82,11 @@ impl Scene {
     fn end(mut self) {
         let server = &self.server;
         until("all that came is gone", SOON, || (server.sessions().len() == 4).then_some(()));
+        // What was disturbed shows in what comes after: a second of it.
+        let counts: Vec<usize> = self.viewers.iter().map(Player::count).collect();
+        for (viewer, count) in self.viewers.iter().zip(counts) {
+            viewer.wait("the next second", |tags| tags.len() >= count + 70);
+        }
         // The API's own connections come and go.
         until("descriptors are given back", SOON, || {
             (server.descriptors() <= self.descriptors + 2).then_some(())
@@ -540,14 +546,19 @@ fn websockets_that_break_the_rules(mode: Mode) {
             rest(socket, &format!("{what}, {name}"));
         }
     }
-    // 50 MiB in one frame and in parts that never end, and pings without a pause, from a viewer that reads along.
+    let mut socket = websocket(&scene, "quiet", "");
+    offer(&mut socket, &frame(0x82, true, 50 << 20, b"abcd"));
+    let said = rest(socket, "a frame of 50 MiB");
+    let too_big = 1009_u16.to_be_bytes();
+    assert!(said.windows(4).any(|four| four[0] == 0x88 && four[2..] == too_big), "not told why");
+    // Messages that never end, and pings without a pause, from a viewer that reads along.
     let part = vec![0; 1 << 20];
     let parts: Vec<u8> = std::iter::once(frame(0x02, true, 1, b"a"))
         .chain(std::iter::repeat_n(frame(0x00, true, 16, &[7; 16]), 40_000))
         .flatten()
         .collect();
     for (what, first, body, times) in [
-        ("one frame", frame(0x82, true, 50 << 20, b""), part.clone(), 50),
+        ("one frame", frame(0x82, true, 16 << 20, b""), part.clone(), 16),
         ("parts", frame(0x02, true, 1, b"a"), frame(0x00, true, 1 << 20, &part), 50),
         ("many small parts", Vec::new(), parts, 1),
         ("pings", Vec::new(), frame(0x89, true, 125, &[1; 125]).repeat(2000), 10),
@@ -556,11 +567,8 @@ fn websockets_that_break_the_rules(mode: Mode) {
         let mut from = socket.try_clone().unwrap();
         let reader = std::thread::spawn(move || std::io::copy(&mut from, &mut std::io::sink()));
         offer(&mut socket, &first);
-        for _ in 0..times {
-            if !offer(&mut socket, &body) {
-                break;
-            }
-        }
+        // A viewer's words are of no use, and no error.
+        assert!((0..times).all(|_| offer(&mut socket, &body)), "{what}: closed");
         let growth = scene.server.rss_kib().saturating_sub(before);
         assert!(growth < 16 * 1024, "{what}: {growth} KiB");
         let _ = socket.shutdown(Shutdown::Both);
@@ -570,6 +578,29 @@ fn websockets_that_break_the_rules(mode: Mode) {
         deaf.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
         let _ = offer(&mut deaf, &first) && offer(&mut deaf, &body);
     }
+    scene.end();
+}
+
+/// One message of 50 MiB, in parts: a publication like any other.
+fn a_message_that_never_ends_publishes(mode: Mode) {
+    let scene = Scene::start(mode, &[]);
+    let clip = media::H264_AAC.tags();
+    let size: usize = clip.iter().map(|tag| tag.body.len() + 15).sum();
+    let tags = media::looped(&clip, u32::try_from((50 << 20) / size).unwrap() + 1);
+    let mut body = flv::header(&tags);
+    tags.iter().for_each(|tag| body.extend(flv::tag_bytes(tag)));
+    let pictures = tags.iter().filter(|tag| tag.kind == flv::VIDEO && tag.is_frame()).count() as u64;
+    let mut socket = websocket(&scene, "endless", "Sec-WebSocket-Protocol: publisher\r\n");
+    let before = scene.server.rss_kib();
+    for (at, part) in body.chunks(10_007).enumerate() {
+        let frame = frame(if at == 0 { 0x02 } else { 0 }, true, part.len() as u64, part);
+        assert!(offer(&mut socket, &frame), "closed at part {at}");
+    }
+    let all = |stream: &serde_json::Value| stream["video"]["packets"].as_u64() == Some(pictures);
+    scene.server.until_stream("endless", "all pictures", all);
+    let growth = scene.server.peak_kib().saturating_sub(before);
+    assert!(growth < 16 * 1024, "{growth} KiB");
+    drop(socket);
     scene.end();
 }
 
