@@ -91,25 +91,31 @@ impl RequestReader {
         self.held.len()
     }
 
-    fn read(&mut self, bytes: &[u8]) -> Result<Option<(Request, Bytes)>, HeadError> {
-        // One more than allowed is enough to know that there are too many.
-        let room = self.limits.head_bytes.saturating_add(1).saturating_sub(self.held.len());
-        let (taken, beyond) = bytes.split_at(room.min(bytes.len()));
-        self.held.extend_from_slice(taken);
-        if let Some(end) = self.scan()? {
-            let mut rest = self.held.split_off(end);
-            rest.extend_from_slice(beyond);
-            let head = Bytes::from(std::mem::take(&mut self.held));
-            *self = Self::new(self.limits);
-            return parse(head, self.limits).map(|request| Some((request, Bytes::from(rest))));
+    fn read(&mut self, mut bytes: &[u8]) -> Result<Option<(Request, Bytes)>, HeadError> {
+        loop {
+            // One more than allowed is enough to know that there are too many.
+            let room = self.limits.head_bytes.saturating_add(1).saturating_sub(self.held.len());
+            let (taken, beyond) = bytes.split_at(room.min(bytes.len()));
+            self.held.extend_from_slice(taken);
+            if let Some(end) = self.scan()? {
+                let mut rest = self.held.split_off(end);
+                rest.extend_from_slice(beyond);
+                let head = Bytes::from(std::mem::take(&mut self.held));
+                *self = Self::new(self.limits);
+                return parse(head, self.limits).map(|request| Some((request, Bytes::from(rest))));
+            }
+            if self.lines == 0 && self.line_is_too_long(self.held.len()) {
+                return Err(LINE_TOO_LONG);
+            }
+            if self.held.len() > self.limits.head_bytes {
+                return Err(HeadError { status: 431, error: Error::limit("request head too long") });
+            }
+            if beyond.is_empty() {
+                return Ok(None);
+            }
+            // Empty lines made room; they are few.
+            bytes = beyond;
         }
-        if self.lines == 0 && self.line_is_too_long(self.held.len()) {
-            return Err(LINE_TOO_LONG);
-        }
-        if self.held.len() > self.limits.head_bytes {
-            return Err(HeadError { status: 431, error: Error::limit("request head too long") });
-        }
-        Ok(None)
     }
 
     const fn line_is_too_long(&self, bytes: usize) -> bool {
@@ -188,6 +194,20 @@ mod tests {
 
     fn read(bytes: &[u8]) -> Result<Option<(Request, Bytes)>, HeadError> {
         RequestReader::new(HeadLimits::default()).push(bytes)
+    }
+
+    #[test]
+    fn nothing_is_lost_behind_empty_lines() {
+        let limits = HeadLimits { head_bytes: 64, headers: 8, target_bytes: 32 };
+        // As long as allowed, the empty line before it not counted, and all in one piece with what follows.
+        let head = format!("GET / HTTP/1.1\r\nA: {}\r\n\r\n", "b".repeat(64 - 16 - 3 - 4));
+        assert_eq!(head.len(), 64);
+        let (request, rest) =
+            RequestReader::new(limits).push(format!("\r\n\r\n{head}rest").as_bytes()).unwrap().unwrap();
+        assert_eq!((request.path.as_str(), &rest[..]), ("/", &b"rest"[..]));
+        let longer = head.replacen("b", "bb", 1);
+        let refused = RequestReader::new(limits).push(format!("\r\n{longer}").as_bytes()).unwrap_err();
+        assert_eq!(refused.status, 431);
     }
 
     fn status(head: &[u8]) -> u16 {
