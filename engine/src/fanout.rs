@@ -10,6 +10,7 @@ use crate::viewer::{Gone, View};
 use media::{LatencyClass, Moment, StopReason};
 use rt::Ready;
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -21,6 +22,9 @@ const PEER_TICK: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_millis(20);
 /// A mirror without viewers is given up after this.
 const MIRROR_IDLE: Duration = Duration::from_secs(2);
+/// Polls of one turn: peers that send without end make edges without end. After that the shard's other tasks get a
+/// turn, and polling goes on at once, for a socket with room again must not wait.
+const POLLS_A_TURN: usize = 4;
 /// Size of the buffer in which viewers' bytes are received, shared by all.
 const SCRATCH_BYTES: usize = 16 * 1024;
 
@@ -34,22 +38,23 @@ struct Schedule {
 struct Buffers {
     ready: Vec<Ready>,
     scratch: Vec<u8>,
-    unread: Vec<Key>,
+    unread: HashSet<Key>,
 }
 
 pub(crate) async fn run(shard: Shard) {
     let now = shard.now();
     let mut schedule = Schedule { ticks: [now; 3], sweep: now.plus(SWEEP), peers: now.plus(PEER_TICK) };
-    let mut buffers = Buffers { ready: Vec::new(), scratch: vec![0; SCRATCH_BYTES], unread: Vec::new() };
+    let mut buffers = Buffers { ready: Vec::new(), scratch: vec![0; SCRATCH_BYTES], unread: HashSet::new() };
+    let mut more = false;
     loop {
         let wait = schedule.next(&shard).since(shard.now());
-        if wait.is_zero() {
+        if more || wait.is_zero() {
             rt::yield_now().await;
         } else {
             rt::either(rt::sleep(wait), shard.inner().fanout.wait()).await;
         }
         let now = shard.now();
-        shard.poll_sockets(&mut buffers, now);
+        more = shard.poll_sockets(&mut buffers, now);
         for class in LatencyClass::ALL {
             if schedule.is_due(&shard, class, now) {
                 shard.flush_class(class);
@@ -203,11 +208,12 @@ impl Shard {
         tracing::info!(stream = %key, shard = self.index(), "stream over");
     }
 
-    fn poll_sockets(&self, buffers: &mut Buffers, now: Moment) {
+    /// `true` if there may be more at once.
+    fn poll_sockets(&self, buffers: &mut Buffers, now: Moment) -> bool {
         for key in std::mem::take(&mut buffers.unread) {
             self.serve_socket(key, true, false, buffers, now);
         }
-        loop {
+        for _ in 0..POLLS_A_TURN {
             let mut ready = std::mem::take(&mut buffers.ready);
             let polled = self.inner().poller.poll(&mut ready);
             for event in &ready {
@@ -218,9 +224,10 @@ impl Shard {
             ready.clear();
             buffers.ready = ready;
             if !more {
-                return;
+                return false;
             }
         }
+        true
     }
 
     fn serve_socket(&self, key: Key, readable: bool, writable: bool, buffers: &mut Buffers, now: Moment) {
@@ -236,7 +243,7 @@ impl Shard {
         match result {
             Ok(more) => {
                 if more {
-                    buffers.unread.push(key);
+                    buffers.unread.insert(key);
                 }
                 if let Some(stream) = stream {
                     self.flush_viewer(&stream, key);

@@ -20,7 +20,7 @@ pub enum Action {
 }
 
 /// Somebody asks to publish or play; no media passes before [`Handle::answer`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
     /// Who asks; to be named in the answer.
     pub session: SessionId,
@@ -61,10 +61,10 @@ impl Handle {
     }
 
     /// Answers a question: `Ok` lets the session go on.
-    /// An answer that comes after the session has gone is dropped.
+    /// An answer that comes after the session has gone, or has gone on to ask something else, is dropped.
     pub fn answer(&self, question: &Question, verdict: Result<(), Refusal>) {
         if let Some(shard) = self.shards.get(question.shard) {
-            shard.send_control(Mail::Verdict { session: question.session, verdict });
+            shard.send_control(Mail::Verdict { question: Box::new(question.clone()), verdict });
         }
     }
 

@@ -7,7 +7,7 @@
 
 use crate::config::Config;
 use crate::shard::Shard;
-use crate::{SessionId, ShardStats};
+use crate::{Question, ShardStats};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use media::{Packet, Refusal, StreamInfo, StreamKey};
 use rt::{Doorbell, Ringer};
@@ -38,7 +38,7 @@ pub(crate) enum Feed {
 
 /// One message.
 pub(crate) enum Mail {
-    Verdict { session: SessionId, verdict: Result<(), Refusal> },
+    Verdict { question: Box<Question>, verdict: Result<(), Refusal> },
     Stats { reply: Sender<ShardStats> },
     Drain { limit: Duration },
     Configure(Box<Config>),

@@ -5,7 +5,7 @@
 
 use crate::mesh::{Feed, Mail};
 use crate::shard::{Shard, bump};
-use crate::stream::{Follower, Stream};
+use crate::stream::{Follower, Phase, Stream};
 use media::{Kind, StopReason, StreamKey};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -135,7 +135,8 @@ impl Shard {
     pub(crate) fn weigh(&self, stream: &Streams) {
         let threshold = self.config().mirror.threshold;
         let mut stream = stream.borrow_mut();
-        if stream.mirror || threshold == 0 || self.count() == 1 {
+        // Of one that is over nothing is said: its name may be another's by now.
+        if stream.mirror || stream.phase == Phase::Ended || threshold == 0 || self.count() == 1 {
             return;
         }
         let audience = stream.audience();

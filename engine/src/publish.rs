@@ -55,6 +55,7 @@ impl Shard {
             host: ask.host.to_owned(),
         };
         session.verdict.set(None);
+        *session.asked.borrow_mut() = Some(question.clone());
         if self.inner().questions.try_send(question).is_err() {
             self.count_drop(|drops| drops.question += 1);
             return Err(Refusal::Unavailable);
@@ -67,7 +68,9 @@ impl Shard {
                 session.answered.wait().await;
             }
         };
-        rt::timeout(self.config().admission_timeout, answered).await.unwrap_or(Err(Refusal::Unavailable))
+        let verdict = rt::timeout(self.config().admission_timeout, answered).await;
+        *session.asked.borrow_mut() = None;
+        verdict.unwrap_or(Err(Refusal::Unavailable))
     }
 
     /// Takes a name on its owner, by the policy for a name that is taken.

@@ -1,5 +1,6 @@
 //! Sessions as the engine keeps them: who, what, since when, which steps, why it ended.
 
+use crate::handle::Question;
 use crate::slab::Key;
 use crate::stats::{Role, SessionId, SessionStats, Step};
 use media::{Moment, Refusal, StopReason, StreamKey};
@@ -80,6 +81,8 @@ pub struct Record {
     leniencies: Cell<u64>,
     ended: RefCell<Option<String>>,
     pub(crate) viewer: Cell<Option<Key>>,
+    /// What the control side was asked and has not answered in time so far.
+    pub(crate) asked: RefCell<Option<Question>>,
     pub(crate) verdict: Cell<Option<Result<(), Refusal>>>,
     pub(crate) answered: Notify,
     permit: RefCell<Option<Permit>>,
@@ -140,6 +143,7 @@ impl Record {
             leniencies: Cell::new(from.leniencies),
             ended: RefCell::new(None),
             viewer: Cell::new(None),
+            asked: RefCell::new(None),
             verdict: Cell::new(None),
             answered: Notify::default(),
             permit: RefCell::new(from.permit),

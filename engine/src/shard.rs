@@ -119,11 +119,10 @@ impl Shard {
             bump(&shard.0.counters.panics);
             tracing::error!(shard = shard.0.index, what, "a session panicked and was closed");
         });
-        let pump = rt::spawn(pump(self.clone(), inbox));
-        let fanout = rt::spawn(fanout::run(self.clone()));
-        self.0.drained.wait().await;
-        pump.cancel();
-        fanout.cancel();
+        // Part of the shard's main, not tasks: a panic in either ends the shard, where a shard whose pump or fan-out is
+        // gone would go on accepting and serve nobody.
+        rt::either(self.0.drained.wait(), rt::either(pump(self.clone(), inbox), fanout::run(self.clone())))
+            .await;
     }
 
     /// Index of this shard.
@@ -261,8 +260,11 @@ impl Shard {
 
     fn handle(&self, mail: Mail) {
         match mail {
-            Mail::Verdict { session, verdict } => {
-                if let Some(record) = self.0.sessions.borrow().living.get(&session) {
+            Mail::Verdict { question, verdict } => {
+                // One that comes late must not answer what was asked since.
+                if let Some(record) = self.0.sessions.borrow().living.get(&question.session)
+                    && record.asked.borrow().as_ref() == Some(&*question)
+                {
                     record.verdict.set(Some(verdict));
                     record.answered.notify();
                 }

@@ -77,7 +77,8 @@ impl StreamKey {
 }
 
 fn forbidden(c: char) -> bool {
-    c.is_control() || c.is_whitespace() || "/\\?#%&\"'<>|*".contains(c)
+    // What stands for bytes that are no UTF-8: two such names would look alike.
+    c == char::REPLACEMENT_CHARACTER || c.is_control() || c.is_whitespace() || "/\\?#%&\"'<>|*".contains(c)
 }
 
 impl fmt::Display for StreamKey {
@@ -118,6 +119,7 @@ mod tests {
             ("a", "b\0", KeyError::Forbidden),
             ("a", "b%2fc", KeyError::Forbidden),
             ("a", "b c", KeyError::Forbidden),
+            ("a", "b\u{fffd}", KeyError::Forbidden),
         ] {
             assert_eq!(StreamKey::parse(app, name, 64), Err(why), "{app:?} {name:?}");
         }

@@ -1,0 +1,211 @@
+//! What hostile peers, races and short writes must not do to a shard.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod common;
+
+use common::*;
+use engine::Config;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+#[test]
+fn viewers_that_talk_without_end_do_not_hold_up_the_shard() {
+    for backend in backends() {
+        run(backend, 1, Config::default(), |shard| async move {
+            let key = key("flood");
+            let (_session, publication) = publisher(&shard, &key).await;
+            let publication = publication.unwrap();
+            publication.track(h264(b"c"));
+            publication.packet(video(0, 0, true, 100));
+            let over = Arc::new(AtomicBool::new(false));
+            let mut floods = Vec::new();
+            for _ in 0..16 {
+                let (mut far, over) = (view(&shard, &key, LIVE).await, Arc::clone(&over));
+                far.stream.set_write_timeout(Some(Duration::from_millis(100))).unwrap();
+                floods.push(std::thread::spawn(move || {
+                    let bytes = vec![b'x'; 256 * 1024];
+                    let until = Instant::now() + Duration::from_secs(8);
+                    while !over.load(Ordering::Relaxed) && Instant::now() < until {
+                        let _ = far.stream.write(&bytes);
+                    }
+                }));
+            }
+            let began = Instant::now();
+            let mut slowest = Duration::ZERO;
+            while began.elapsed() < Duration::from_secs(2) {
+                let turn = Instant::now();
+                rt::sleep(Duration::from_millis(5)).await;
+                slowest = slowest.max(turn.elapsed());
+            }
+            over.store(true, Ordering::Relaxed);
+            // Held up, it would be for as long as the flood lasts.
+            assert!(slowest < Duration::from_secs(4), "a turn took {slowest:?}");
+            for flood in floods {
+                until("the flood's end", || flood.is_finished()).await;
+            }
+            drop(publication);
+        });
+    }
+}
+
+#[test]
+fn a_stream_that_is_over_says_nothing_of_the_one_that_follows_it() {
+    let mut config = Config::default();
+    config.mirror.threshold = 4;
+    config.play.send_buffer = 16_384;
+    run(rt::Backend::Epoll, 2, config, |shard| async move {
+        let key = key_on(&shard, 0);
+        let (_session, publication) = publisher(&shard, &key).await;
+        let publication = publication.unwrap();
+        publication.track(h264(b"c"));
+        publication.packet(video(0, 0, true, 100));
+        let mut slow = Vec::new();
+        for _ in 0..6 {
+            let far = view(&shard, &key, LIVE).await;
+            rt::set_recv_buffer(far.stream.as_fd(), 8_192).unwrap();
+            slow.push(far);
+        }
+        // More than the sockets take: its viewers leave only seconds after its end.
+        for n in 1..300 {
+            publication.packet(video(n, i64::from(n), false, 10_000));
+            publication.flush();
+        }
+        publication.end();
+        let (_session, again) = publisher(&shard, &key).await;
+        let again = again.unwrap();
+        again.track(h264(b"c"));
+        again.packet(video(0, 0, true, 100));
+        let mut viewers = Vec::new();
+        for _ in 0..4 {
+            viewers.push(view(&shard, &key, LIVE).await);
+        }
+        rt::sleep(Duration::from_millis(4_000)).await;
+        drop(slow);
+        let place = place_on(&shard, 1, &key).await;
+        assert_eq!(place, engine::Place::Here, "the new stream is hot");
+        drop(again);
+    });
+}
+
+struct Ask(media::StreamKey, crossbeam_channel::Sender<engine::Place>);
+
+impl engine::Arrival for Ask {
+    fn land(self: Box<Self>, shard: &engine::Shard) {
+        self.1.send(shard.place(&self.0)).unwrap();
+    }
+}
+
+async fn place_on(from: &engine::Shard, to: usize, key: &media::StreamKey) -> engine::Place {
+    let (send, receive) = crossbeam_channel::bounded(1);
+    from.hand_off(to, Box::new(Ask(key.clone(), send)));
+    until("an answer", || !receive.is_empty()).await;
+    receive.recv().unwrap()
+}
+
+#[test]
+fn a_late_answer_does_not_answer_the_next_question() {
+    let config = Config { admission_timeout: Duration::from_millis(300), ..Config::default() };
+    let (done, finished) = crossbeam_channel::bounded(1);
+    let engine = engine::Engine {
+        backend: rt::Backend::Epoll,
+        cores: vec![None],
+        config,
+        timeout: Duration::from_secs(10),
+    };
+    let started = engine::start(engine, move |shard| {
+        let (shard, done) = (shard.clone(), done.clone());
+        rt::spawn(async move {
+            let session = shard.open_session("127.0.0.1:9".parse().unwrap(), "toy").unwrap();
+            let mut verdicts = Vec::new();
+            for name in ["public", "secret"] {
+                let key = key(name);
+                let ask = engine::Ask {
+                    action: engine::Action::Play,
+                    key: &key,
+                    query: &[],
+                    user_agent: "",
+                    host: "",
+                };
+                verdicts.push(shard.admit(&session, ask).await);
+            }
+            done.send(verdicts).unwrap();
+        });
+        Ok(())
+    })
+    .unwrap();
+    let wait = Duration::from_secs(5);
+    let first = started.handle.questions().recv_timeout(wait).unwrap();
+    let _second = started.handle.questions().recv_timeout(wait).unwrap();
+    started.handle.answer(&first, Ok(()));
+    let verdicts = finished.recv_timeout(wait).unwrap();
+    started.handle.drain(Duration::ZERO);
+    assert_eq!(verdicts, [Err(media::Refusal::Unavailable); 2]);
+}
+
+struct Broken;
+
+impl media::Rendition for Broken {
+    fn id(&self) -> u64 {
+        2
+    }
+    fn muxer(&self) -> Box<dyn media::Muxer> {
+        Box::new(Self)
+    }
+}
+
+impl media::Muxer for Broken {
+    fn preamble(&mut self, _: &media::StreamInfo, _: media::Timestamp, _: bool, _: &mut Vec<u8>) {
+        panic!("asked to");
+    }
+    fn packet(&mut self, _: &media::StreamInfo, _: &media::Packet, out: &mut Vec<u8>) {
+        out.push(1);
+    }
+}
+
+#[test]
+fn a_shard_whose_fan_out_panics_ends_with_an_error() {
+    let engine = engine::Engine {
+        backend: rt::Backend::Epoll,
+        cores: vec![None],
+        config: Config::default(),
+        timeout: Duration::from_secs(10),
+    };
+    let started = engine::start(engine, move |shard| {
+        let shard = shard.clone();
+        rt::spawn(async move {
+            let key = key("broken");
+            let (_session, publication) = publisher(&shard, &key).await;
+            let publication = publication.unwrap();
+            publication.track(h264(b"c"));
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let _far = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (near, peer) = listener.accept().unwrap();
+            near.set_nonblocking(true).unwrap();
+            let session = shard.open_session(peer, "toy").unwrap();
+            shard.attach(engine::Attach {
+                transport: engine::Transport::Plain(near.into()),
+                peer: Box::new(Quiet),
+                session,
+                key,
+                rendition: Box::new(Broken),
+                start: media::JoinStart { gop: None, class: Some(media::LatencyClass::Normal) },
+                greeting: Vec::new(),
+            });
+            // It can start now; the next tick of its class finds it.
+            publication.packet(video(0, 0, true, 100));
+            std::future::pending::<()>().await;
+        });
+        Ok(())
+    })
+    .unwrap();
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while !started.threads[0].is_finished() {
+        assert!(Instant::now() < deadline, "the shard lives on without a fan-out");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let error = started.threads.into_iter().next().unwrap().join().unwrap_err();
+    assert!(error.contains("asked to"), "{error}");
+}
