@@ -277,7 +277,10 @@ mod tests {
                 Ok(n) => {
                     taken += n;
                     offered += picture.len() + 4;
-                    assert!(n == picture.len() + 4 || !transport.flush().unwrap(), "{n} bytes, and room left");
+                    assert!(
+                        n == picture.len() + 4 || !transport.flush().unwrap(),
+                        "{n} bytes, and room left"
+                    );
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => panic!("{error}"),
