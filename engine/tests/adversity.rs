@@ -5,51 +5,8 @@ mod common;
 
 use common::*;
 use engine::Config;
-use std::io::Write;
 use std::os::fd::AsFd;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-
-#[test]
-fn viewers_that_talk_without_end_do_not_hold_up_the_shard() {
-    for backend in backends() {
-        run(backend, 1, Config::default(), |shard| async move {
-            let key = key("flood");
-            let (_session, publication) = publisher(&shard, &key).await;
-            let publication = publication.unwrap();
-            publication.track(h264(b"c"));
-            publication.packet(video(0, 0, true, 100));
-            let over = Arc::new(AtomicBool::new(false));
-            let mut floods = Vec::new();
-            for _ in 0..16 {
-                let (mut far, over) = (view(&shard, &key, LIVE).await, Arc::clone(&over));
-                far.stream.set_write_timeout(Some(Duration::from_millis(100))).unwrap();
-                floods.push(std::thread::spawn(move || {
-                    let bytes = vec![b'x'; 256 * 1024];
-                    let until = Instant::now() + Duration::from_secs(8);
-                    while !over.load(Ordering::Relaxed) && Instant::now() < until {
-                        let _ = far.stream.write(&bytes);
-                    }
-                }));
-            }
-            let began = Instant::now();
-            let mut slowest = Duration::ZERO;
-            while began.elapsed() < Duration::from_secs(2) {
-                let turn = Instant::now();
-                rt::sleep(Duration::from_millis(5)).await;
-                slowest = slowest.max(turn.elapsed());
-            }
-            over.store(true, Ordering::Relaxed);
-            // Held up, it would be for as long as the flood lasts.
-            assert!(slowest < Duration::from_secs(4), "a turn took {slowest:?}");
-            for flood in floods {
-                until("the flood's end", || flood.is_finished()).await;
-            }
-            drop(publication);
-        });
-    }
-}
 
 #[test]
 fn a_stream_that_is_over_says_nothing_of_the_one_that_follows_it() {
