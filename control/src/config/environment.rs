@@ -30,6 +30,9 @@ const NMS_IGNORED: &[&str] = &[
     "CLUSTER_ARGS",
 ];
 
+/// What names beginning like ours but not naming a key begin with.
+const ALMOST: &str = "SHARDCAST_";
+
 /// What an environment says.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Told {
@@ -37,11 +40,15 @@ pub(super) struct Told {
     pub pairs: Vec<(String, String, String)>,
     /// Variables of Node Media Server that were ignored.
     pub ignored: Vec<&'static str>,
+    /// Variables that are a key's but for the underscores, and the name that would do.
+    pub misspelt: Vec<(String, String)>,
 }
 
-/// Reads variables. Node Media Server's come first, so that ours win.
+/// Reads variables. Node Media Server's come first, so that ours win; theirs are as good as not there when they are empty,
+/// for container files pass them on that way.
 pub(super) fn read(variables: &[(String, String)]) -> Told {
-    let value = |name: &str| variables.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone());
+    let filled = |name: &str| variables.iter().find(|(n, value)| n == name && !value.trim().is_empty());
+    let value = |name: &str| filled(name).map(|(_, value)| value.clone());
     let mut told = Told::default();
     for Key { path, nms, .. } in KEYS {
         if let Some(value) = Some(*nms).filter(|nms| !nms.is_empty()).and_then(value) {
@@ -49,11 +56,11 @@ pub(super) fn read(variables: &[(String, String)]) -> Told {
         }
     }
     // Node Media Server serves HTTPS when it has a port and a certificate.
-    let given = |name| value(name).is_some_and(|value| !value.is_empty());
-    if given("HTTPS_PORT") && given("KEY_FILE") && given("CERT_FILE") {
+    if ["HTTPS_PORT", "KEY_FILE", "CERT_FILE"].iter().all(|name| filled(name).is_some()) {
         told.pairs.push(("https.enabled".into(), "HTTPS_PORT".into(), "true".into()));
     }
-    told.ignored = NMS_IGNORED.iter().copied().filter(|name| value(name).is_some()).collect();
+    told.ignored = NMS_IGNORED.iter().copied().filter(|name| filled(name).is_some()).collect();
+    told.misspelt = variables.iter().filter_map(|(name, _)| Some((name.clone(), meant(name)?))).collect();
     let mut own: Vec<_> = variables.iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
     own.sort();
     for (name, value) in own {
@@ -61,6 +68,14 @@ pub(super) fn read(variables: &[(String, String)]) -> Told {
         told.pairs.push((path, name.clone(), value.clone()));
     }
     told
+}
+
+/// The variable that was meant by one with single underscores.
+fn meant(name: &str) -> Option<String> {
+    let rest = name.strip_prefix(ALMOST).filter(|rest| !rest.starts_with('_'))?;
+    let plain = |text: &str| text.replace("__", "_").replace('.', "_").to_ascii_uppercase();
+    let key = KEYS.iter().find(|key| plain(key.path) == plain(rest))?;
+    Some(format!("{PREFIX}{}", key.path.replace('.', "__").to_ascii_uppercase()))
 }
 
 #[cfg(test)]
@@ -96,8 +111,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_empty_of_node_media_server_is_not_there() {
+        let told = read(&pairs(&[("HTTP_PORT", ""), ("GOP_CACHE", " "), ("SHARDCAST__SERVER__CORES", "")]));
+        assert_eq!(told.pairs, [("server.cores".into(), "SHARDCAST__SERVER__CORES".into(), String::new())]);
+    }
+
+    #[test]
+    fn single_underscores_are_noticed() {
+        for (name, expected) in [
+            ("SHARDCAST_RTMP_PORT", Some("SHARDCAST__RTMP__PORT")),
+            ("SHARDCAST_RTMP__CHUNK_SIZE", Some("SHARDCAST__RTMP__CHUNK_SIZE")),
+            ("SHARDCAST_LATENCY_LIVE_TICK_MS", Some("SHARDCAST__LATENCY__LIVE__TICK_MS")),
+            ("SHARDCAST__RTMP__PORT", None),
+            ("SHARDCAST_HOME", None),
+            ("RTMP_PORT", None),
+        ] {
+            assert_eq!(meant(name).as_deref(), expected, "{name}");
+        }
+    }
+
+    #[test]
     fn names_for_later_are_told_apart() {
-        let told = read(&pairs(&[("KMP_PORT", "6935"), ("NOTIFY_URL", "")]));
+        let told = read(&pairs(&[("KMP_PORT", "6935"), ("NOTIFY_URL", "http://x"), ("HLS_TIME", "")]));
         assert_eq!((told.pairs.len(), told.ignored), (0, vec!["NOTIFY_URL", "KMP_PORT"]));
     }
 }

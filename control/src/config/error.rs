@@ -20,8 +20,8 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
-            Self::File(path) => write!(f, "file {}", path.display()),
-            Self::Variable(name) => write!(f, "environment variable {name}"),
+            Self::File(path) => write!(f, "file {}", one_line(&path.display())),
+            Self::Variable(name) => write!(f, "environment variable {}", one_line(name)),
             Self::Argument(name) => write!(f, "argument {name}"),
         }
     }
@@ -66,7 +66,9 @@ pub enum ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File { path, why } => write!(f, "configuration file {}: {why}", path.display()),
+            Self::File { path, why } => {
+                write!(f, "configuration file {}: {}", one_line(&path.display()), one_line(why))
+            }
             Self::UnknownKey { key, nearest, origin } => {
                 write!(f, "{key}: unknown key")?;
                 if let Some(nearest) = nearest {
@@ -81,6 +83,11 @@ impl fmt::Display for ConfigError {
             Self::Table => f.write_str("the table of configuration keys contradicts itself"),
         }
     }
+}
+
+/// Names of files and variables may hold anything; a line stays a line.
+fn one_line(text: &dyn fmt::Display) -> String {
+    text.to_string().chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 impl std::error::Error for ConfigError {}

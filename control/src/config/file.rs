@@ -3,7 +3,9 @@
 use super::error::ConfigError;
 use super::value::Raw;
 use config::{File, FileFormat, Map, Source, Value, ValueKind};
+use std::io::Read;
 use std::path::Path;
+use yaml_rust2::parser::{Event, Parser};
 
 /// Largest file that is read, in bytes: all keys with long comments are a tenth of it.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -24,17 +26,45 @@ pub(super) fn read(path: &Path) -> Result<Vec<(String, Raw)>, ConfigError> {
         "ini" => FileFormat::Ini,
         _ => return Err(failed("its name must end in .toml, .yaml, .yml or .ini".into())),
     };
-    let size = std::fs::metadata(path).map_err(|error| failed(error.to_string()))?.len();
-    if size > MAX_FILE_BYTES {
-        return Err(failed(format!("larger than {MAX_FILE_BYTES} bytes")));
+    let text = text(path).map_err(failed)?;
+    if format == FileFormat::Yaml && refers_to_itself(&text) {
+        // A few hundred bytes of references to references fill any memory.
+        return Err(failed("YAML aliases (*name) are not supported: write the values out".into()));
     }
-    let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
     let tree =
         File::from_str(&text, format).collect().map_err(|error| failed(one_line(&error.to_string())))?;
     let mut pairs = Vec::new();
     flatten("", tree, format, MAX_DEPTH, &mut pairs).map_err(failed)?;
     pairs.sort_by(|(a, _), (b, _)| a.cmp(b));
     Ok(pairs)
+}
+
+/// The text of a file, without the mark that some editors put before it.
+fn text(path: &Path) -> Result<String, String> {
+    // Asked before it is opened: opening a pipe would wait for somebody to write.
+    let meta = std::fs::metadata(path).map_err(|error| error.to_string())?;
+    if !meta.is_file() {
+        return Err("it is not a file".into());
+    }
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    let mut text = String::new();
+    file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
+    if text.len() as u64 > MAX_FILE_BYTES {
+        return Err(format!("larger than {MAX_FILE_BYTES} bytes"));
+    }
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}
+
+/// Whether YAML has aliases. What cannot be parsed has none, and is refused for that later.
+fn refers_to_itself(yaml: &str) -> bool {
+    let mut parser = Parser::new_from_str(yaml);
+    loop {
+        match parser.next_token() {
+            Ok((Event::Alias(_), _)) => return true,
+            Ok((Event::StreamEnd, _)) | Err(_) => return false,
+            Ok(_) => {}
+        }
+    }
 }
 
 fn flatten(
@@ -83,6 +113,20 @@ fn one_line(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_real_aliases_are_aliases() {
+        for (yaml, expected) in [
+            ("a: &x 1\nb: *x\n", true),
+            ("a: &x [1]\nb: [*x, *x]\n", true),
+            ("a: &x 1\n", false),
+            ("publish:\n  allow: [\"*\", live/*]\n", false),
+            ("a: [1\n", false),
+            ("", false),
+        ] {
+            assert_eq!(refers_to_itself(yaml), expected, "{yaml}");
+        }
+    }
 
     #[test]
     fn a_parsers_message_becomes_one_line() {

@@ -16,6 +16,35 @@ pub(super) fn check(resolved: &Resolved) -> Result<(), ConfigError> {
     classes_can_keep_their_pace(resolved)
 }
 
+/// What is allowed but hardly meant, a line each.
+pub(super) fn odd(settings: &Settings) -> Vec<String> {
+    let Settings { rtmp, rtmps, https, tls, gop, publish, play, admin, .. } = settings;
+    let mut notes = Vec::new();
+    if gop.cache && gop.max_bytes < rtmp.message_bytes {
+        notes.push(
+            "gop.max_bytes is less than rtmp.message_bytes: a stream with a picture larger than the cache starts late"
+                .into(),
+        );
+    }
+    if (tls.cert_file.is_some() || tls.key_file.is_some()) && !rtmps.enabled && !https.enabled {
+        notes.push(
+            "tls.cert_file and tls.key_file are not used, for rtmps.enabled and https.enabled are false"
+                .into(),
+        );
+    }
+    for (key, allow, what) in
+        [("publish.allow", &publish.allow, "publish"), ("play.allow", &play.allow, "play")]
+    {
+        if allow.is_empty() {
+            notes.push(format!("{key} is empty: nobody may {what}"));
+        }
+    }
+    if admin.enabled && !admin.bind.is_loopback() {
+        notes.push(format!("admin.bind is {}: whoever reaches it may read all statistics", admin.bind));
+    }
+    notes
+}
+
 fn something_is_served(resolved: &Resolved) -> Result<(), ConfigError> {
     let Settings { server, rtmp, rtmps, http, https, .. } = resolved.settings();
     if !(rtmp.enabled || rtmps.enabled || http.enabled || https.enabled) {

@@ -95,6 +95,9 @@ impl Written {
             let names = told.ignored.join(", ");
             notes.push(format!("ignored from the environment, for this server does not have it: {names}"));
         }
+        for (name, meant) in told.misspelt {
+            notes.push(format!("ignored from the environment: {name}; did you mean {meant}?"));
+        }
         Ok((written, notes))
     }
 
@@ -102,7 +105,7 @@ impl Written {
     ///
     /// # Errors
     /// The first thing that is wrong.
-    pub fn resolve(self, notes: Vec<String>) -> Result<Resolved, ConfigError> {
+    pub fn resolve(self, mut notes: Vec<String>) -> Result<Resolved, ConfigError> {
         let mut entries = Vec::with_capacity(KEYS.len());
         for (key, written) in KEYS.iter().zip(self.0) {
             entries.push(match written {
@@ -122,6 +125,7 @@ impl Written {
             });
         }
         let settings = Settings::fill(entries.iter().map(|(value, _)| value)).ok_or(ConfigError::Table)?;
+        notes.extend(relations::odd(&settings));
         let resolved = Resolved { settings, entries, notes };
         relations::check(&resolved)?;
         Ok(resolved)

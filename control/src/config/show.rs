@@ -1,6 +1,5 @@
 //! The configuration as text: as it holds, as an example file, and as the README's table.
 
-use super::error::Origin;
 use super::resolved::Resolved;
 use super::table::{KEYS, SECTIONS};
 use std::fmt::Write;
@@ -15,7 +14,7 @@ pub fn toml(resolved: &Resolved) -> String {
             section = key.section;
             let _ = writeln!(out, "{gap}[{section}]");
         }
-        let _ = writeln!(out, "{} = {value} # {}", key.name, one_line(origin));
+        let _ = writeln!(out, "{} = {value} # {origin}", key.name);
     }
     out
 }
@@ -59,9 +58,4 @@ pub fn markdown() -> String {
         let _ = writeln!(out, "| `{}` | `{preset}` | {range} | {}{also} |", key.path, key.help);
     }
     out
-}
-
-/// File names may hold anything.
-fn one_line(origin: &Origin) -> String {
-    origin.to_string().chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }

@@ -229,6 +229,7 @@ fn files_that_are_no_configuration_are_named() {
         ("broken.toml", "[rtmp]\nport = = 3\n", "line 2"),
         ("broken.yaml", "rtmp: [1", ""),
         ("list.yaml", "- 1\n- 2\n", ""),
+        ("aliases.yaml", "rtmp: &a\n  port: 0\nhttp: *a\n", "aliases (*name) are not supported"),
         ("large.toml", &big, "larger than 1048576 bytes"),
     ] {
         let path = folder.file(name, text);
@@ -236,8 +237,85 @@ fn files_that_are_no_configuration_are_named() {
         assert!(said.starts_with(&format!("configuration file {}", path.display())), "{name}: {said}");
         assert!(said.contains(expected), "{name}: {said}");
     }
+    let device = folder.0.join("device.toml");
+    std::os::unix::fs::symlink("/dev/null", &device).unwrap();
+    assert!(error(&sources(Some(&device), &[], &[])).ends_with("it is not a file"));
     let missing = folder.0.join("missing.toml");
     assert!(error(&sources(Some(&missing), &[], &[])).contains("No such file"));
+}
+
+#[test]
+fn a_reference_that_would_fill_the_memory_is_refused() {
+    let folder = Folder::new();
+    let mut text = "a: &a [x,x,x,x,x,x,x,x,x]\n".to_owned();
+    for (from, to) in ('a'..'i').zip('b'..='i') {
+        let items = vec![format!("*{from}"); 9].join(",");
+        text.push_str(&format!("{to}: &{to} [{items}]\n"));
+    }
+    let path = folder.file("bomb.yaml", &text);
+    assert!(error(&sources(Some(&path), &[], &[])).contains("aliases"));
+}
+
+#[test]
+fn a_byte_order_mark_is_passed_over() {
+    let folder = Folder::new();
+    for (name, text) in [
+        ("a.ini", "\u{feff}[rtmp]\nport=1937\n"),
+        ("a.toml", "\u{feff}[rtmp]\nport=1937\n"),
+        ("a.yaml", "\u{feff}rtmp:\n  port: 1937\n"),
+    ] {
+        let path = folder.file(name, text);
+        assert_eq!(load(&sources(Some(&path), &[], &[])).unwrap().settings().rtmp.port, 1937, "{name}");
+    }
+}
+
+#[test]
+fn empty_variables_of_node_media_server_change_nothing() {
+    let empty = ["BIND_ADDR", "RTMP_PORT", "HTTP_PORT", "HTTPS_PORT", "GOP_CACHE", "LOG_LEVEL", "CERT_FILE"];
+    let environment: Vec<(&str, &str)> = empty.iter().map(|name| (*name, "")).collect();
+    let resolved = load(&sources(None, &environment, &[])).unwrap();
+    assert_eq!(resolved, load(&Sources::default()).unwrap());
+    let own = error(&sources(None, &[("SHARDCAST__RTMP__PORT", "")], &[]));
+    assert!(own.starts_with("rtmp.port = \"\": must be"), "{own}");
+}
+
+#[test]
+fn what_is_hardly_meant_is_noted() {
+    let folder = Folder::new();
+    let cert = format!("tls.cert_file={}", folder.file("c.pem", "x").display());
+    assert!(load(&Sources::default()).unwrap().notes().is_empty());
+    for (set, expected) in [
+        (vec!["gop.max_bytes=65536"], Some("gop.max_bytes is less than rtmp.message_bytes")),
+        (vec!["gop.max_bytes=65536", "gop.cache=false"], None),
+        (vec![cert.as_str()], Some("tls.cert_file and tls.key_file are not used")),
+        (vec!["publish.allow="], Some("publish.allow is empty: nobody may publish")),
+        (vec!["play.allow="], Some("play.allow is empty: nobody may play")),
+        (vec!["admin.bind=0.0.0.0"], Some("admin.bind is 0.0.0.0")),
+        (vec!["admin.bind=0.0.0.0", "admin.enabled=false"], None),
+        (vec!["admin.bind=::1"], None),
+    ] {
+        let resolved = arguments(&set).unwrap();
+        match (resolved.notes(), expected) {
+            ([], None) => {}
+            ([note], Some(expected)) => assert!(note.starts_with(expected), "{set:?}: {note}"),
+            (notes, _) => panic!("{set:?}: {notes:?}"),
+        }
+    }
+    let environment = [("SHARDCAST_RTMP_PORT", "1936")];
+    let resolved = load(&sources(None, &environment, &[])).unwrap();
+    let expected = "ignored from the environment: SHARDCAST_RTMP_PORT; did you mean SHARDCAST__RTMP__PORT?";
+    assert_eq!(resolved.notes(), [expected]);
+    assert_eq!(resolved.settings().rtmp.port, 1935);
+}
+
+#[test]
+fn an_error_is_one_line_whatever_names_hold() {
+    let folder = Folder::new();
+    error(&sources(None, &[("SHARDCAST__A\nB", "1")], &[]));
+    error(&sources(None, &[], &["rtmp\n.port=1"]));
+    error(&sources(None, &[], &["log.level=a\nb"]));
+    error(&sources(Some(&folder.file("a\nb.toml", "x = 1\n")), &[], &[]));
+    error(&sources(Some(&folder.0.join("not\nthere.toml")), &[], &[]));
 }
 
 #[test]
