@@ -143,7 +143,7 @@ impl Default for Config {
             gop: GopConfig { enabled: true, max_bytes: 16 * MIB, max_time: ms(15_000) },
             classes: [
                 ClassConfig { tick: ms(0), budget_time: ms(2_000), budget_bytes: 4 * MIB },
-                ClassConfig { tick: ms(20), budget_time: ms(6_000), budget_bytes: 8 * MIB },
+                ClassConfig { tick: ms(40), budget_time: ms(6_000), budget_bytes: 8 * MIB },
                 ClassConfig { tick: ms(350), budget_time: ms(15_000), budget_bytes: 16 * MIB },
             ],
             publish: PublishConfig {

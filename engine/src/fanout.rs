@@ -2,7 +2,6 @@
 //! all viewers at once, and sweeps up what is over. No viewer has a task or a timer.
 
 use crate::mesh::Mail;
-use crate::rendition::RenditionLog;
 use crate::shard::{Shard, bump};
 use crate::slab::Key;
 use crate::stream::{Phase, Stream};
@@ -20,6 +19,8 @@ const SWEEP: Duration = Duration::from_millis(250);
 const PEER_TICK: Duration = Duration::from_secs(1);
 /// How often sockets are polled while only viewers without a tick are there.
 const POLL: Duration = Duration::from_millis(20);
+/// How often a mirror reminds its owner that it is there.
+const MIRROR_WORD: Duration = Duration::from_secs(1);
 /// A mirror without viewers is given up after this.
 const MIRROR_IDLE: Duration = Duration::from_secs(2);
 /// Polls of one turn: peers that send without end make edges without end. After that the shard's other tasks get a
@@ -33,6 +34,15 @@ struct Schedule {
     ticks: [Moment; 3],
     sweep: Moment,
     peers: Moment,
+}
+
+/// Which viewers a walk visits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Walk {
+    /// All, if there is news for them.
+    News,
+    /// Those that wait, end, or are stuck.
+    Care,
 }
 
 struct Buffers {
@@ -56,9 +66,7 @@ pub(crate) async fn run(shard: Shard) {
         let now = shard.now();
         more = shard.poll_sockets(&mut buffers, now);
         for class in LatencyClass::ALL {
-            if schedule.is_due(&shard, class, now) {
-                shard.flush_class(class);
-            }
+            schedule.flush(&shard, class, now);
         }
         if now >= schedule.sweep {
             let peers = now >= schedule.peers;
@@ -85,46 +93,77 @@ impl Schedule {
         next
     }
 
-    fn is_due(&mut self, shard: &Shard, class: LatencyClass, now: Moment) -> bool {
+    /// Flushes a class if its tick has come, and says when the next is: after a flush that took most of the tick, later
+    /// than that, for the shard's other work needs its share, and fewer and larger writes cost less.
+    fn flush(&mut self, shard: &Shard, class: LatencyClass, now: Moment) {
         let tick = shard.config().class(class).tick;
-        let Some(due) = self.ticks.get_mut(class.index()) else { return false };
+        let Some(due) = self.ticks.get_mut(class.index()) else { return };
         if tick.is_zero() || now < *due || shard.class_viewers(class).get() == 0 {
-            return false;
+            return;
         }
-        *due = now.plus(tick);
-        true
+        shard.flush_class(class);
+        let cost = shard.now().since(now);
+        let stretched = tick.max(cost.saturating_add(cost / 4));
+        if stretched > tick {
+            bump(&shard.inner().counters.late_ticks);
+        }
+        *due = now.plus(stretched);
     }
 }
 
 impl Shard {
+    /// There is news of a stream for its viewers: the next tick of their class finds it.
+    pub(crate) fn touched(&self, stream: &Rc<RefCell<Stream>>) {
+        let mut s = stream.borrow_mut();
+        let lists = s.listed.iter_mut().zip(&self.inner().listed).zip(&self.inner().class_viewers);
+        for ((listed, list), viewers) in lists {
+            if !*listed && viewers.get() > 0 {
+                *listed = true;
+                list.borrow_mut().push(Rc::clone(stream));
+            }
+        }
+    }
+
     /// Writes to the viewers of a class what came since their last turn.
     fn flush_class(&self, class: LatencyClass) {
-        for stream in self.all_streams() {
+        let Some(list) = self.inner().listed.get(class.index()) else { return };
+        let mut streams = std::mem::take(&mut *list.borrow_mut());
+        for stream in streams.drain(..) {
+            if let Some(listed) = stream.borrow_mut().listed.get_mut(class.index()) {
+                *listed = false;
+            }
             self.flush_stream(&stream, class);
+        }
+        // The vector is used again.
+        let mut list = list.borrow_mut();
+        if list.is_empty() {
+            *list = streams;
         }
     }
 
     pub(crate) fn flush_stream(&self, stream: &Rc<RefCell<Stream>>, class: LatencyClass) {
-        self.walk(stream, &[class], false);
+        self.walk(stream, &[class], Walk::News);
     }
 
-    /// Flushes the viewers of some classes of a stream; `all` also those to whom nothing new is to be written.
-    fn walk(&self, stream: &Rc<RefCell<Stream>>, classes: &[LatencyClass], all: bool) {
+    fn walk(&self, stream: &Rc<RefCell<Stream>>, classes: &[LatencyClass], walk: Walk) {
         let mut gone = Vec::new();
         {
             let mut stream = stream.borrow_mut();
             let mut viewers = self.inner().viewers.borrow_mut();
-            let settled = self.settled(&stream);
+            let known = stream.known(self.config().play.settle, self.now());
             let Stream { info, renditions, epoch, bytes_out, .. } = &mut *stream;
-            for (log, settled) in renditions.iter_mut().zip(settled) {
+            for log in renditions {
                 for class in classes {
-                    if !log.is_due(*class) && !all {
+                    if walk == Walk::News && !log.is_due(*class) {
                         continue;
                     }
-                    let view = self.view(info, *epoch, settled, *class);
+                    let view = self.view(info, *epoch, log.settled(known), *class);
                     let list = std::mem::take(log.viewers_of(*class));
                     for key in &list {
                         let Some(viewer) = viewers.get_mut(*key) else { continue };
+                        if walk == Walk::Care && !viewer.needs_care() {
+                            continue;
+                        }
                         let before = viewer.session.traffic().1;
                         if let Err(why) = viewer.flush(log, &view) {
                             gone.push((*key, why));
@@ -145,16 +184,12 @@ impl Shard {
         let result = {
             let mut stream = stream.borrow_mut();
             let mut viewers = self.inner().viewers.borrow_mut();
-            let settled = self.settled(&stream);
+            let known = stream.known(self.config().play.settle, self.now());
             let Stream { info, renditions, epoch, bytes_out, .. } = &mut *stream;
             let Some(viewer) = viewers.get_mut(key) else { return };
-            let Some((log, settled)) =
-                renditions.iter_mut().zip(settled).find(|(log, _)| log.id() == viewer.rendition)
-            else {
-                return;
-            };
+            let Some(log) = renditions.iter_mut().find(|log| log.id() == viewer.rendition) else { return };
             let before = viewer.session.traffic().1;
-            let result = viewer.flush(log, &self.view(info, *epoch, settled, viewer.class));
+            let result = viewer.flush(log, &self.view(info, *epoch, log.settled(known), viewer.class));
             *bytes_out = bytes_out.saturating_add(viewer.session.traffic().1 - before);
             result
         };
@@ -166,18 +201,23 @@ impl Shard {
     /// Ends all viewers of a stream with the protocols' goodbye.
     pub(crate) fn stop_viewers(&self, stream: &Rc<RefCell<Stream>>, reason: StopReason) {
         {
-            let now = self.now();
             let mut viewers = self.inner().viewers.borrow_mut();
-            let stream = stream.borrow();
-            for log in &stream.renditions {
-                for key in log.viewers.iter().flatten() {
-                    if let Some(viewer) = viewers.get_mut(*key) {
-                        viewer.stop(reason, &log.log, reason == StopReason::StreamEnded, now);
+            let mut stream = stream.borrow_mut();
+            let Stream { info, renditions, epoch, .. } = &mut *stream;
+            for log in renditions {
+                for class in LatencyClass::ALL {
+                    let view = self.view(info, *epoch, false, class);
+                    let list = std::mem::take(log.viewers_of(class));
+                    for key in &list {
+                        if let Some(viewer) = viewers.get_mut(*key) {
+                            viewer.stop(reason, log, &view, reason == StopReason::StreamEnded);
+                        }
                     }
+                    *log.viewers_of(class) = list;
                 }
             }
         }
-        self.walk(stream, &LatencyClass::ALL, true);
+        self.walk(stream, &LatencyClass::ALL, Walk::Care);
     }
 
     /// A stream is over: it leaves the table, its viewers read what is left, its mirrors are told.
@@ -186,14 +226,14 @@ impl Shard {
             let mut s = stream.borrow_mut();
             s.phase = Phase::Ended;
             s.wake_waiters();
-            let followers: Vec<usize> = s.followers.drain(..).map(|f| f.shard).collect();
+            let followers: Vec<(usize, u64)> = s.followers.drain(..).map(|f| (f.shard, f.life)).collect();
             (s.key.clone(), followers, std::mem::take(&mut s.hot))
         };
         self.inner().streams.borrow_mut().remove(&key);
-        for shard in followers {
+        for (shard, life) in followers {
             // By the queue of the pair, so that it comes after the last packets; if that is full, by the other.
             if let Some(outbox) = self.inner().outboxes.get(shard)
-                && let Err(mail) = outbox.send(Mail::Ended { key: key.clone() })
+                && let Err(mail) = outbox.send(Mail::Ended { key: key.clone(), life })
             {
                 self.tell(shard, mail);
             }
@@ -254,7 +294,7 @@ impl Shard {
     }
 
     /// Removes a viewer; its connection closes.
-    fn detach(&self, key: Key, why: Gone) {
+    pub(crate) fn detach(&self, key: Key, why: Gone) {
         let Some(viewer) = self.inner().viewers.borrow_mut().remove(key) else { return };
         // A socket that is not in the set any more is as good as removed.
         let _ = self.inner().poller.remove(viewer.fd());
@@ -272,8 +312,14 @@ impl Shard {
                 stream.borrow_mut().renditions.iter_mut().find(|log| log.id() == viewer.rendition)
             {
                 let list = log.viewers_of(viewer.class);
-                if let Some(at) = list.iter().position(|k| *k == key) {
-                    list.swap_remove(at);
+                if list.get(viewer.place) == Some(&key) {
+                    list.swap_remove(viewer.place);
+                }
+                // The last took its place.
+                if let Some(moved) = list.get(viewer.place)
+                    && let Some(moved) = self.inner().viewers.borrow_mut().get_mut(*moved)
+                {
+                    moved.place = viewer.place;
                 }
             }
             self.weigh(stream);
@@ -285,8 +331,14 @@ impl Shard {
             self.tick_peers(now);
         }
         for stream in self.all_streams() {
-            self.walk(&stream, &LatencyClass::ALL, true);
+            self.walk(&stream, &LatencyClass::ALL, Walk::Care);
             self.tidy(&stream, now);
+        }
+        for class in LatencyClass::ALL {
+            // No tick comes for a class without viewers.
+            if self.class_viewers(class).get() == 0 {
+                self.flush_class(class);
+            }
         }
         self.inner().ending.borrow_mut().retain(|stream| stream.borrow().viewer_count() > 0);
     }
@@ -321,6 +373,10 @@ impl Shard {
         match phase {
             Phase::Grace { until } if now >= until => self.end_stream(stream, StopReason::StreamEnded),
             Phase::Awaited if idle.is_some() => self.give_up(stream),
+            Phase::Awaited if self.owner_forgot(stream, now) => {
+                let key = stream.borrow().key.clone();
+                self.ask_owner(&key, !self.config().play.wait.is_zero());
+            }
             Phase::Live | Phase::Grace { .. } if stream.borrow().mirror => {
                 self.report_viewers(stream);
                 if idle.is_some_and(|idle| idle >= MIRROR_IDLE) {
@@ -349,33 +405,36 @@ impl Shard {
         renditions.retain(|log| log.unused_since.is_none_or(|since| now.since(since) < idle_after));
     }
 
+    /// Whether the owner was told long ago: any message may have been lost.
+    fn owner_forgot(&self, stream: &Rc<RefCell<Stream>>, now: Moment) -> bool {
+        let stream = stream.borrow();
+        stream.mirror && now.since(stream.told) >= MIRROR_WORD
+    }
+
     fn report_viewers(&self, stream: &Rc<RefCell<Stream>>) {
+        let now = self.now();
+        let late = self.owner_forgot(stream, now);
         let mut stream = stream.borrow_mut();
         let viewers = stream.viewer_count();
-        if viewers != stream.reported_viewers {
+        if late || viewers != stream.reported_viewers {
             stream.reported_viewers = viewers;
-            let mail = Mail::MirrorViewers { key: stream.key.clone(), from: self.index(), viewers };
-            self.tell(stream.owner, mail);
+            stream.told = now;
+            let Stream { key, life, owner, .. } = &*stream;
+            let mail = Mail::MirrorViewers { key: key.clone(), from: self.index(), life: *life, viewers };
+            self.tell(*owner, mail);
         }
     }
 
     /// Forgets an entry that nobody uses; a mirror tells its owner.
     fn give_up(&self, stream: &Rc<RefCell<Stream>>) {
-        let (key, owner, mirror) = {
+        let (key, owner, mirror, life) = {
             let s = stream.borrow();
-            (s.key.clone(), s.owner, s.mirror)
+            (s.key.clone(), s.owner, s.mirror, s.life)
         };
         self.inner().streams.borrow_mut().remove(&key);
         if mirror {
-            self.tell(owner, Mail::Unfollow { key, from: self.index() });
+            self.tell(owner, Mail::Unfollow { key, from: self.index(), life });
         }
-    }
-
-    fn settled(&self, stream: &Stream) -> Vec<bool> {
-        let settle = u64::try_from(self.config().play.settle.as_micros()).unwrap_or(u64::MAX);
-        let now = self.now();
-        let settled = |log: &RenditionLog| !log.names_tracks() || stream.settled(log.wants(), settle, now);
-        stream.renditions.iter().map(settled).collect()
     }
 
     fn view<'a>(

@@ -82,7 +82,9 @@ impl Log {
         }
         let Some(block) = self.blocks.back_mut() else { return };
         let Some(bytes) = Rc::get_mut(&mut block.bytes) else { return };
-        let before = bytes.len();
+        // A write that panicked left bytes that belong to no unit.
+        let before = usize::try_from(start.saturating_sub(block.start)).unwrap_or(usize::MAX).min(bytes.len());
+        bytes.truncate(before);
         bytes.reserve(reserve);
         write(bytes);
         let written = bytes.len().saturating_sub(before) as u64;
@@ -247,6 +249,27 @@ mod tests {
         put(&mut log, 2, 100, false);
         assert_eq!(kept.bytes(), [1; 90]);
         assert_eq!(read(&log, 90, 110), [vec![1; 10], vec![2; 10]].concat());
+    }
+
+    #[test]
+    fn what_a_broken_write_left_is_forgotten() {
+        for before in [0, 100] {
+            let mut log = Log::default();
+            if before > 0 {
+                put(&mut log, 1, before, true);
+            }
+            let broken = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                log.append(10, Timestamp::ZERO, true, 0, |out| {
+                    out.extend([9; 10]);
+                    panic!("asked to");
+                });
+            }));
+            assert!(broken.is_err());
+            put(&mut log, 2, 50, false);
+            let end = before as u64 + 50;
+            assert_eq!(log.end(), end);
+            assert_eq!(read(&log, 0, end), [vec![1; before], vec![2; 50]].concat());
+        }
     }
 
     #[test]

@@ -43,12 +43,13 @@ pub(crate) enum Mail {
     Drain { limit: Duration },
     Configure(Box<Config>),
     Arrive(Box<dyn Arrival>),
-    Follow { key: StreamKey, from: usize, wait: bool },
-    Unfollow { key: StreamKey, from: usize },
-    Feed { key: StreamKey, batch: Vec<Feed> },
-    Ended { key: StreamKey },
+    /// `life` numbers the mirrors that a shard makes: what is said of one never meets another of the same stream.
+    Follow { key: StreamKey, from: usize, life: u64, wait: bool },
+    Unfollow { key: StreamKey, from: usize, life: u64 },
+    Feed { key: StreamKey, life: u64, batch: Vec<Feed> },
+    Ended { key: StreamKey, life: u64 },
     Hot { key: StreamKey, hot: bool },
-    MirrorViewers { key: StreamKey, from: usize, viewers: usize },
+    MirrorViewers { key: StreamKey, from: usize, life: u64, viewers: usize },
 }
 
 /// The way to one shard.
@@ -86,6 +87,8 @@ pub(crate) struct Inbox {
     pairs: Vec<Receiver<Mail>>,
     control: Receiver<Mail>,
     doorbell: Doorbell,
+    /// Pair to look at next: each in its turn, so that a busy one does not starve the others.
+    turn: usize,
 }
 
 impl Inbox {
@@ -95,8 +98,19 @@ impl Inbox {
     }
 
     /// The next message that is there, control first.
-    pub fn take(&self) -> Option<Mail> {
-        self.control.try_recv().ok().or_else(|| self.pairs.iter().find_map(|pair| pair.try_recv().ok()))
+    pub fn take(&mut self) -> Option<Mail> {
+        if let Ok(mail) = self.control.try_recv() {
+            return Some(mail);
+        }
+        let count = self.pairs.len();
+        for _ in 0..count {
+            let pair = self.pairs.get(self.turn)?;
+            self.turn = (self.turn + 1) % count;
+            if let Ok(mail) = pair.try_recv() {
+                return Some(mail);
+            }
+        }
+        None
     }
 }
 
@@ -111,7 +125,7 @@ pub(crate) fn mesh(shards: usize, queue: usize) -> io::Result<(Vec<Member>, Vec<
         let (ringer, doorbell) = rt::doorbell()?;
         let (to_control, control) = bounded(CONTROL_LANE);
         outsider.push(Outbox { pair: None, control: to_control, ringer });
-        inboxes.push(Inbox { pairs: Vec::with_capacity(shards), control, doorbell });
+        inboxes.push(Inbox { pairs: Vec::with_capacity(shards), control, doorbell, turn: 0 });
     }
     let mut members: Vec<Member> = inboxes.into_iter().map(|inbox| (inbox, Vec::new())).collect();
     for from in 0..shards {
@@ -148,9 +162,9 @@ mod tests {
 
     #[test]
     fn a_full_queue_gives_back_and_leaves_the_control_lane_open() {
-        let (members, outsider) = mesh(2, 3).unwrap();
+        let (mut members, outsider) = mesh(2, 3).unwrap();
         let dropped = Arc::new(AtomicUsize::new(0));
-        let to_one = &members[0].1[1];
+        let to_one = members[0].1[1].clone();
         for i in 0..5 {
             let sent = to_one.send(Mail::Arrive(Box::new(Owned(Arc::clone(&dropped))))).is_ok();
             assert_eq!(sent, i < 3);
@@ -158,11 +172,26 @@ mod tests {
         assert_eq!(dropped.load(Ordering::Relaxed), 2);
         assert!(to_one.send_control(Mail::Drain { limit: Duration::ZERO }));
         assert!(outsider[1].send_control(Mail::Drain { limit: Duration::ZERO }));
-        let inbox = &members[1].0;
+        let inbox = &mut members[1].0;
         let kinds: Vec<bool> =
             std::iter::from_fn(|| inbox.take()).map(|m| matches!(m, Mail::Arrive(_))).collect();
         assert_eq!(kinds, [false, false, true, true, true]);
         assert_eq!(dropped.load(Ordering::Relaxed), 5);
         assert!(members[0].0.take().is_none());
+    }
+
+    #[test]
+    fn a_busy_pair_does_not_starve_the_others() {
+        let (mut members, _) = mesh(3, 8).unwrap();
+        let key = |name: &str| StreamKey::parse("a", name, 64).unwrap();
+        for _ in 0..8 {
+            assert!(members[0].1[2].send(Mail::Ended { key: key("busy"), life: 0 }).is_ok());
+        }
+        assert!(members[1].1[2].send(Mail::Ended { key: key("other"), life: 0 }).is_ok());
+        let inbox = &mut members[2].0;
+        let taken: Vec<bool> = std::iter::from_fn(|| inbox.take())
+            .map(|mail| matches!(mail, Mail::Ended { key: found, .. } if found == key("other")))
+            .collect();
+        assert!(taken.iter().take(2).any(|other| *other), "{taken:?}");
     }
 }

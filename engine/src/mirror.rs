@@ -16,45 +16,53 @@ type Streams = Rc<RefCell<Stream>>;
 impl Shard {
     /// On a mirror: asks the owner for the stream.
     pub(crate) fn ask_owner(&self, key: &StreamKey, wait: bool) {
-        self.tell(self.owner(key), Mail::Follow { key: key.clone(), from: self.index(), wait });
+        let Some(stream) = self.stream(key) else { return };
+        let mut stream = stream.borrow_mut();
+        stream.told = self.now();
+        let mail = Mail::Follow { key: key.clone(), from: self.index(), life: stream.life, wait };
+        self.tell(stream.owner, mail);
     }
 
-    /// On the owner: a shard wants to mirror.
-    pub(crate) fn follow(&self, key: &StreamKey, from: usize, wait: bool) {
+    /// On the owner: a shard wants to mirror. It asks again while it waits, for a message can be lost.
+    pub(crate) fn follow(&self, key: &StreamKey, from: usize, life: u64, wait: bool) {
         let stream = match self.stream(key) {
             Some(stream) => Some(stream),
             None if wait && !self.is_draining() => self.stream_or_new(key).ok(),
             None => None,
         };
         let Some(stream) = stream.filter(|s| wait || s.borrow().is_there()) else {
-            self.tell(from, Mail::Ended { key: key.clone() });
+            self.tell(from, Mail::Ended { key: key.clone(), life });
             return;
         };
+        if stream.borrow().followers.iter().any(|f| f.shard == from && f.life == life) {
+            return;
+        }
         // What is collected for the others is older than the snapshot and must not come after it.
         self.feed_followers(&stream);
         {
             let mut s = stream.borrow_mut();
             s.followers.retain(|f| f.shard != from);
-            s.followers.push(Follower { shard: from, broken: false, viewers: 0 });
+            s.followers.push(Follower { shard: from, life, broken: false, viewers: 0 });
         }
         if stream.borrow().is_there() {
-            self.start_follower(&stream, from);
+            self.start_follower(&stream, from, life);
         }
     }
 
     /// On the owner: a mirror has no viewers left.
-    pub(crate) fn unfollow(&self, key: &StreamKey, from: usize) {
+    pub(crate) fn unfollow(&self, key: &StreamKey, from: usize, life: u64) {
         if let Some(stream) = self.stream(key) {
-            stream.borrow_mut().followers.retain(|f| f.shard != from);
+            stream.borrow_mut().followers.retain(|f| f.shard != from || f.life != life);
             self.weigh(&stream);
         }
     }
 
     /// On the owner: the stream begins, or begins again.
     pub(crate) fn start_followers(&self, stream: &Streams) {
-        let shards: Vec<usize> = stream.borrow().followers.iter().map(|f| f.shard).collect();
-        for shard in shards {
-            self.start_follower(stream, shard);
+        let followers: Vec<(usize, u64)> =
+            stream.borrow().followers.iter().map(|f| (f.shard, f.life)).collect();
+        for (shard, life) in followers {
+            self.start_follower(stream, shard, life);
         }
     }
 
@@ -74,11 +82,9 @@ impl Shard {
             } else {
                 batch.clone()
             };
-            let sent = self
-                .inner()
-                .outboxes
-                .get(follower.shard)
-                .is_some_and(|outbox| outbox.send(Mail::Feed { key: key.clone(), batch: mail }).is_ok());
+            let mail = Mail::Feed { key: key.clone(), life: follower.life, batch: mail };
+            let sent =
+                self.inner().outboxes.get(follower.shard).is_some_and(|outbox| outbox.send(mail).is_ok());
             follower.broken = !sent;
             if !sent {
                 self.count_drop(|drops| drops.media += 1);
@@ -87,9 +93,11 @@ impl Shard {
     }
 
     /// On a mirror: a batch came.
-    pub(crate) fn feed(&self, key: &StreamKey, batch: Vec<Feed>) {
-        let Some(stream) = self.stream(key).filter(|s| s.borrow().mirror) else {
-            return; // Unfollowed meanwhile.
+    pub(crate) fn feed(&self, key: &StreamKey, life: u64, batch: Vec<Feed>) {
+        let Some(stream) = self.mirror_of(key, life) else {
+            // Given up meanwhile; if the owner did not hear that, it does now.
+            self.tell(self.owner(key), Mail::Unfollow { key: key.clone(), from: self.index(), life });
+            return;
         };
         let now = self.now();
         {
@@ -111,23 +119,28 @@ impl Shard {
                 }
             }
         }
+        self.touched(&stream);
         self.flush_at_once(&stream);
     }
 
     /// On a mirror: the owner has the stream no more, or never had it.
-    pub(crate) fn mirror_ended(&self, key: &StreamKey) {
-        if let Some(stream) = self.stream(key).filter(|s| s.borrow().mirror) {
+    pub(crate) fn mirror_ended(&self, key: &StreamKey, life: u64) {
+        if let Some(stream) = self.mirror_of(key, life) {
             self.end_stream(&stream, StopReason::StreamEnded);
         }
     }
 
-    /// On the owner: how many viewers a mirror has.
-    pub(crate) fn mirror_viewers(&self, key: &StreamKey, from: usize, viewers: usize) {
-        if let Some(stream) = self.stream(key) {
-            if let Some(follower) = stream.borrow_mut().followers.iter_mut().find(|f| f.shard == from) {
-                follower.viewers = viewers;
-            }
-            self.weigh(&stream);
+    /// On the owner: how many viewers a mirror has. One that is not listed has not heard of its end.
+    pub(crate) fn mirror_viewers(&self, key: &StreamKey, from: usize, life: u64, viewers: usize) {
+        let stream = self.stream(key);
+        let known = stream.as_ref().is_some_and(|stream| {
+            let mut stream = stream.borrow_mut();
+            let follower = stream.followers.iter_mut().find(|f| f.shard == from && f.life == life);
+            follower.map(|follower| follower.viewers = viewers).is_some()
+        });
+        match stream {
+            Some(stream) if known => self.weigh(&stream),
+            _ => self.tell(from, Mail::Ended { key: key.clone(), life }),
         }
     }
 
@@ -154,17 +167,24 @@ impl Shard {
         }
     }
 
-    fn start_follower(&self, stream: &Streams, shard: usize) {
+    fn mirror_of(&self, key: &StreamKey, life: u64) -> Option<Streams> {
+        self.stream(key).filter(|stream| {
+            let stream = stream.borrow();
+            stream.mirror && stream.life == life
+        })
+    }
+
+    fn start_follower(&self, stream: &Streams, shard: usize, life: u64) {
         let mut stream = stream.borrow_mut();
-        let mail = Mail::Feed { key: stream.key.clone(), batch: stream.snapshot() };
+        let mail = Mail::Feed { key: stream.key.clone(), life, batch: stream.snapshot() };
         let sent = self.inner().outboxes.get(shard).is_some_and(|outbox| outbox.send(mail).is_ok());
         if !sent {
             self.count_drop(|drops| drops.media += 1);
             // It asks again when its viewers do.
-            stream.followers.retain(|f| f.shard != shard);
+            stream.followers.retain(|f| f.shard != shard || f.life != life);
             let key = stream.key.clone();
             drop(stream);
-            self.tell(shard, Mail::Ended { key });
+            self.tell(shard, Mail::Ended { key, life });
         }
     }
 }
@@ -176,4 +196,72 @@ fn entry_of(batch: &[Feed], has_video: bool) -> Option<usize> {
         Feed::Packet(_) => true,
         _ => false,
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use super::*;
+    use crate::{Config, Engine, Started};
+    use crossbeam_channel::{Sender, bounded};
+    use std::time::Duration;
+
+    /// Messages of the mesh, by hand, on a mirror whose owner is shard 0.
+    async fn mirror_by_hand(shard: Shard, done: Sender<()>) {
+        let key = (0..)
+            .map(|n| StreamKey::parse("test", &format!("s{n}"), 64).unwrap())
+            .find(|key| shard.owner(key) == 0)
+            .unwrap();
+        let stream = shard.stream_or_new(&key).unwrap();
+        let life = stream.borrow().life;
+        assert_eq!(life, 1);
+        let start = || vec![Feed::Start { info: media::StreamInfo::default(), generation: 7 }];
+        shard.feed(&key, life + 1, start());
+        assert!(!stream.borrow().is_there(), "the feed of another mirror was taken");
+        shard.feed(&key, life, start());
+        assert!(stream.borrow().is_there());
+        shard.mirror_ended(&key, life + 1);
+        assert!(shard.stream(&key).is_some(), "the end of another mirror was taken");
+        // The owner never heard of this mirror: when it is reminded of it, it says so.
+        shard.touched(&stream);
+        let waiting = crate::play::Waiting::new(&shard, Rc::clone(&stream));
+        while shard.stream(&key).is_some() {
+            rt::sleep(Duration::from_millis(20)).await;
+        }
+        drop(waiting);
+        // One whose question is lost asks again.
+        let (again, _) = (shard.stream_or_new(&key).unwrap(), ());
+        assert_eq!(again.borrow().life, 2);
+        let waiting = crate::play::Waiting::new(&shard, Rc::clone(&again));
+        while shard.stream(&key).is_some() {
+            rt::sleep(Duration::from_millis(20)).await;
+        }
+        drop(waiting);
+        done.send(()).unwrap();
+    }
+
+    #[test]
+    fn what_is_said_of_one_mirror_never_meets_another_and_lost_words_are_said_again() {
+        let (done, finished) = bounded(1);
+        let engine = Engine {
+            backend: rt::Backend::Epoll,
+            cores: vec![None; 2],
+            config: Config::default(),
+            timeout: Duration::from_secs(10),
+        };
+        let Started { handle, threads } = crate::start(engine, move |shard| {
+            if shard.index() == 1 {
+                rt::spawn(mirror_by_hand(shard.clone(), done.clone()));
+            }
+            Ok(())
+        })
+        .unwrap();
+        let outcome = finished.recv_timeout(Duration::from_secs(30));
+        let panics: u64 = handle.stats(Duration::from_secs(5)).iter().map(|s| s.panics).sum();
+        handle.drain(Duration::ZERO);
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert_eq!((outcome, panics), (Ok(()), 0));
+    }
 }

@@ -5,7 +5,7 @@ use crate::shard::{SessionGuard, Shard};
 use crate::stats::{Role, SessionStats};
 use crate::stream::Stream;
 use crate::transport::{Peer, Transport};
-use crate::viewer::{Setup, Viewer};
+use crate::viewer::{Gone, Setup, Viewer};
 use media::{JoinStart, Refusal, Rendition, StopReason, StreamKey};
 use rt::Notify;
 use std::cell::RefCell;
@@ -31,15 +31,18 @@ pub struct Attach {
 
 /// A place in the queue of those who wait for a change of a stream; given up by its drop.
 pub(crate) struct Waiting {
+    shard: Shard,
     stream: Rc<RefCell<Stream>>,
     came: Rc<Notify>,
 }
 
 impl Waiting {
-    pub fn new(stream: Rc<RefCell<Stream>>) -> Self {
+    pub fn new(shard: &Shard, stream: Rc<RefCell<Stream>>) -> Self {
         let came = Rc::new(Notify::default());
         stream.borrow_mut().waiters.push(Rc::clone(&came));
-        Self { stream, came }
+        let waiting = &shard.inner().waiting;
+        waiting.set(waiting.get() + 1);
+        Self { shard: shard.clone(), stream, came }
     }
 
     pub async fn wait(&self) {
@@ -49,6 +52,8 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
+        let waiting = &self.shard.inner().waiting;
+        waiting.set(waiting.get().saturating_sub(1));
         self.stream.borrow_mut().waiters.retain(|waiter| !Rc::ptr_eq(waiter, &self.came));
     }
 }
@@ -92,7 +97,7 @@ impl Shard {
             if refused || self.now() >= deadline {
                 return Err(Refusal::NotFound);
             }
-            if known.as_ref().map_or(0, |s| s.borrow().waiters.len()) >= config.limits.waiting {
+            if self.inner().waiting.get() >= config.limits.waiting {
                 self.count_limit("waiting");
                 return Err(Refusal::Limit);
             }
@@ -102,7 +107,7 @@ impl Shard {
             }
             asked = true;
             session.step("waits for publisher", self.now());
-            let waiting = Waiting::new(stream);
+            let waiting = Waiting::new(self, stream);
             rt::timeout(deadline.since(self.now()), waiting.wait()).await;
             if self.is_draining() {
                 return Err(Refusal::ShuttingDown);
@@ -157,23 +162,31 @@ impl Shard {
         };
         viewer.stream = Some(Rc::clone(&stream));
         viewer.session.step("attached", self.now());
-        let mut viewers = self.inner().viewers.borrow_mut();
-        let key = viewers.insert(viewer);
-        record.viewer.set(Some(key));
-        let added = viewers.get(key).map(|v| self.inner().poller.add(v.fd(), key.token()));
-        drop(viewers);
-        {
+        let added = {
             let mut stream = stream.borrow_mut();
-            if let Some(log) = stream.renditions.iter_mut().find(|log| log.id() == rendition.id()) {
-                log.viewers_of(class).push(key);
+            let mut viewers = self.inner().viewers.borrow_mut();
+            let list = stream.renditions.iter_mut().find(|log| log.id() == rendition.id());
+            let list = list.map(|log| log.viewers_of(class));
+            viewer.place = list.as_ref().map_or(0, |list| list.len());
+            let key = viewers.insert(viewer);
+            record.viewer.set(Some(key));
+            if let Some(list) = list {
+                list.push(key);
             }
             stream.unused_since = None;
-        }
+            let added = viewers.get(key).map_or(Ok(()), |v| self.inner().poller.add(v.fd(), key.token()));
+            added.map(|()| key).map_err(|error| (key, error))
+        };
         let count = self.class_viewers(class);
         count.set(count.get() + 1);
-        if let Some(Err(error)) = added {
-            tracing::warn!(%error, "a viewer could not be watched");
-        }
+        let key = match added {
+            Ok(key) => key,
+            Err((key, error)) => {
+                tracing::warn!(%error, "a viewer could not be watched");
+                self.detach(key, Gone::Io(error.kind()));
+                return;
+            }
+        };
         self.inner().fanout.notify();
         self.flush_viewer(&stream, key);
         self.weigh(&stream);

@@ -4,7 +4,7 @@ use crate::config::OnConflict;
 use crate::handle::{Action, Question};
 use crate::play::Waiting;
 use crate::session::StopSignal;
-use crate::shard::{SessionGuard, Shard};
+use crate::shard::{SessionGuard, Shard, bump};
 use crate::stats::SessionId;
 use crate::stream::{Phase, PublisherSlot, Stream};
 use media::{LatencyClass, Metadata, Packet, Refusal, StopReason, StreamKey, Track};
@@ -93,7 +93,7 @@ impl Shard {
                     return Ok(self.take_name(session.id(), stream));
                 }
                 (Some(_), OnConflict::Wait) if self.now() < deadline => {
-                    let waiting = Waiting::new(stream);
+                    let waiting = Waiting::new(self, stream);
                     let waited = rt::timeout(deadline.since(self.now()), waiting.wait());
                     if let Either::Right(_) = rt::either(waited, session.stop.wait()).await {
                         return Err(Refusal::ShuttingDown);
@@ -128,7 +128,11 @@ impl Shard {
             self.count_limit("streams");
             return Err(Refusal::Limit);
         }
-        let stream = Stream::new(key.clone(), owner, owner != self.index(), &self.config(), self.now());
+        let mut stream = Stream::new(key.clone(), owner, owner != self.index(), &self.config(), self.now());
+        if stream.mirror {
+            bump(&self.inner().lives);
+            stream.life = self.inner().lives.get();
+        }
         let stream = Rc::new(RefCell::new(stream));
         streams.insert(key.clone(), Rc::clone(&stream));
         Ok(stream)
@@ -154,6 +158,7 @@ impl Publication {
     pub fn track(&self, track: Track) {
         if self.is_current() {
             self.stream.borrow_mut().announce(track);
+            self.shard.touched(&self.stream);
         }
     }
 
@@ -161,6 +166,7 @@ impl Publication {
     pub fn metadata(&self, metadata: Metadata) {
         if self.is_current() {
             self.stream.borrow_mut().describe(metadata);
+            self.shard.touched(&self.stream);
         }
     }
 
@@ -168,6 +174,7 @@ impl Publication {
     pub fn packet(&self, packet: Packet) {
         if self.is_current() {
             self.stream.borrow_mut().publish(self.shard.now(), packet);
+            self.shard.touched(&self.stream);
         }
     }
 

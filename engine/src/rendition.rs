@@ -2,6 +2,7 @@
 
 use crate::log::{Log, Unit};
 use crate::slab::Key;
+use crate::stream::Known;
 use media::{Kind, LatencyClass, Moment, Muxer, Packet, Rendition, StreamInfo, Timestamp};
 
 /// What sound alone gives a joining viewer.
@@ -114,12 +115,10 @@ impl RenditionLog {
         self.flushed.get_mut(class.index()).is_some_and(|flushed| std::mem::replace(flushed, end) != end)
     }
 
-    pub const fn wants(&self) -> (bool, bool) {
-        self.wants
-    }
-
-    pub const fn names_tracks(&self) -> bool {
-        self.names_tracks
+    /// Whether enough is known of the stream for a viewer to start: a head that names the tracks cannot be taken back.
+    pub const fn settled(&self, known: Known) -> bool {
+        let (video, audio) = self.wants;
+        !self.names_tracks || ((known.video || !video) && (known.audio || !audio))
     }
 
     const fn needs_keyframe(&self, info: &StreamInfo) -> bool {

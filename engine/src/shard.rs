@@ -11,7 +11,7 @@ use crate::handle::Question;
 use crate::mesh::{Arrival, Inbox, Mail, Outbox};
 use crate::session::{Permit, Record, Sessions, Travelling};
 use crate::slab::Slab;
-use crate::stats::{MeshDrops, Role, SessionId, ShardStats, StreamStats};
+use crate::stats::{MeshDrops, Role, SessionId, SessionStats, ShardStats, StreamStats};
 use crate::stream::Stream;
 use crate::viewer::Viewer;
 use crate::{clock, fanout};
@@ -44,6 +44,12 @@ pub(crate) struct Inner {
     pub ending: RefCell<Vec<Rc<RefCell<Stream>>>>,
     pub viewers: RefCell<Slab<Viewer>>,
     pub class_viewers: [Cell<usize>; 3],
+    /// Streams with news for the viewers of a class.
+    pub listed: [RefCell<Vec<Rc<RefCell<Stream>>>>; 3],
+    /// Sessions that wait for a stream.
+    pub waiting: Cell<usize>,
+    /// Mirrors made so far.
+    pub lives: Cell<u64>,
     pub sessions: RefCell<Sessions>,
     pub outboxes: Vec<Outbox>,
     pub questions: Sender<Question>,
@@ -67,6 +73,8 @@ pub(crate) struct Counters {
     pub handed_in: Cell<u64>,
     pub panics: Cell<u64>,
     pub mirror_gaps: Cell<u64>,
+    /// Ticks that came late because the flush before took too long.
+    pub late_ticks: Cell<u64>,
     pub drops: Cell<MeshDrops>,
     pub bytes: Cell<(u64, u64)>,
     leniencies: RefCell<BTreeMap<&'static str, u64>>,
@@ -98,6 +106,9 @@ impl Shard {
             ending: RefCell::default(),
             viewers: RefCell::new(Slab::new()),
             class_viewers: [const { Cell::new(0) }; 3],
+            listed: [const { RefCell::new(Vec::new()) }; 3],
+            waiting: Cell::new(0),
+            lives: Cell::new(0),
             sessions: RefCell::new(Sessions::new(parts.index)),
             outboxes: parts.outboxes,
             questions: parts.questions,
@@ -217,6 +228,19 @@ impl Shard {
         self.0.streams.borrow().values().map(|s| s.borrow().stats(self.0.index, now)).collect()
     }
 
+    /// The living sessions of this shard, as in its statistics, by their numbers.
+    pub fn session_stats(&self) -> Vec<SessionStats> {
+        let now = self.now();
+        let mut all: Vec<SessionStats> = Vec::new();
+        for record in self.0.sessions.borrow().living.values() {
+            let mut session = record.stats(self.0.index, now);
+            self.add_viewer_stats(record, &mut session);
+            all.push(session);
+        }
+        all.sort_by_key(|session| session.id);
+        all
+    }
+
     /// Messages of this shard that found no room.
     pub fn mesh_drops(&self) -> MeshDrops {
         self.0.counters.drops.get()
@@ -276,10 +300,10 @@ impl Shard {
             Mail::Drain { limit } => self.drain(limit),
             Mail::Configure(config) => self.configure(*config),
             Mail::Arrive(arrival) => arrival.land(self),
-            Mail::Follow { key, from, wait } => self.follow(&key, from, wait),
-            Mail::Unfollow { key, from } => self.unfollow(&key, from),
-            Mail::Feed { key, batch } => self.feed(&key, batch),
-            Mail::Ended { key } => self.mirror_ended(&key),
+            Mail::Follow { key, from, life, wait } => self.follow(&key, from, life, wait),
+            Mail::Unfollow { key, from, life } => self.unfollow(&key, from, life),
+            Mail::Feed { key, life, batch } => self.feed(&key, life, batch),
+            Mail::Ended { key, life } => self.mirror_ended(&key, life),
             Mail::Hot { key, hot } => {
                 if hot {
                     self.0.hot.borrow_mut().insert(key);
@@ -287,7 +311,9 @@ impl Shard {
                     self.0.hot.borrow_mut().remove(&key);
                 }
             }
-            Mail::MirrorViewers { key, from, viewers } => self.mirror_viewers(&key, from, viewers),
+            Mail::MirrorViewers { key, from, life, viewers } => {
+                self.mirror_viewers(&key, from, life, viewers);
+            }
         }
     }
 
@@ -340,6 +366,7 @@ impl Shard {
             panics: counters.panics.get(),
             drops: counters.drops.get(),
             mirror_gaps: counters.mirror_gaps.get(),
+            late_ticks: counters.late_ticks.get(),
             bytes_in,
             bytes_out,
             leniencies: list(&counters.leniencies),
@@ -349,17 +376,12 @@ impl Shard {
             sessions: Vec::new(),
         };
         stats.streams = self.stream_stats();
-        let sessions = self.0.sessions.borrow();
-        for record in sessions.living.values() {
-            let (living_in, living_out) = record.traffic();
-            stats.bytes_in = stats.bytes_in.saturating_add(living_in);
-            stats.bytes_out = stats.bytes_out.saturating_add(living_out);
-            let mut session = record.stats(self.0.index, now);
-            self.add_viewer_stats(record, &mut session);
-            stats.sessions.push(session);
+        stats.sessions = self.session_stats();
+        for session in &stats.sessions {
+            stats.bytes_in = stats.bytes_in.saturating_add(session.bytes_in);
+            stats.bytes_out = stats.bytes_out.saturating_add(session.bytes_out);
         }
-        stats.sessions.sort_by_key(|session| session.id);
-        stats.sessions.extend(sessions.ended.iter().cloned());
+        stats.sessions.extend(self.0.sessions.borrow().ended.iter().cloned());
         stats
     }
 }

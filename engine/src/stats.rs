@@ -191,6 +191,8 @@ pub struct ShardStats {
     pub drops: MeshDrops,
     /// Mirrors that had to resume at a keyframe.
     pub mirror_gaps: u64,
+    /// Flush ticks that came late because the flush before took most of the time until then.
+    pub late_ticks: u64,
     /// Bytes received from all peers.
     pub bytes_in: u64,
     /// Bytes sent to all peers.

@@ -38,9 +38,18 @@ pub(crate) struct PublisherSlot {
 /// A shard that mirrors the stream.
 pub(crate) struct Follower {
     pub shard: usize,
+    /// Which of that shard's mirrors.
+    pub life: u64,
     /// A batch was dropped: nothing more until a keyframe.
     pub broken: bool,
     pub viewers: usize,
+}
+
+/// Which kinds of tracks nobody needs to wait for.
+#[derive(Clone, Copy)]
+pub(crate) struct Known {
+    pub video: bool,
+    pub audio: bool,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -69,6 +78,10 @@ pub(crate) struct Stream {
     pub key: StreamKey,
     pub owner: usize,
     pub mirror: bool,
+    /// On a mirror: its number among those of its shard.
+    pub life: u64,
+    /// On a mirror: when the owner was last told of it.
+    pub told: Moment,
     pub phase: Phase,
     pub info: StreamInfo,
     pub epoch: u32,
@@ -82,6 +95,8 @@ pub(crate) struct Stream {
     pub unused_since: Option<Moment>,
     pub reported_viewers: usize,
     pub bytes_out: u64,
+    /// In the list of streams with news for the viewers of a class.
+    pub listed: [bool; 3],
     timeline: Timeline,
     ring: Ring,
     began: Option<Moment>,
@@ -104,6 +119,8 @@ impl Stream {
             key,
             owner,
             mirror,
+            life: 0,
+            told: now,
             phase: Phase::Awaited,
             info: StreamInfo::default(),
             epoch: 0,
@@ -117,6 +134,7 @@ impl Stream {
             unused_since: None,
             reported_viewers: 0,
             bytes_out: 0,
+            listed: [false; 3],
             timeline: Timeline::new(rules),
             ring: Ring::new(config.gop),
             began: None,
@@ -268,14 +286,14 @@ impl Stream {
         [start].into_iter().chain(self.ring.packets().cloned().map(Feed::Packet)).collect()
     }
 
-    /// Whether the kinds of tracks wanted are known, or it is late enough to go without.
-    pub fn settled(&self, wants: (bool, bool), settle_us: u64, now: Moment) -> bool {
+    /// Which kinds of tracks are known, or will not come.
+    pub fn known(&self, settle: Duration, now: Moment) -> Known {
+        let late = self.first_packet.is_some_and(|first| now.since(first) >= settle);
         let flag = |name| self.info.metadata.as_ref().and_then(|m| m.bool(name));
-        let video = !wants.0 || self.info.video.is_some() || flag("hasVideo") == Some(false);
-        let audio = !wants.1 || self.info.audio.is_some() || flag("hasAudio") == Some(false);
-        let late =
-            self.first_packet.is_some_and(|first| now.since(first).as_micros() >= u128::from(settle_us));
-        (video && audio) || late
+        Known {
+            video: late || self.info.video.is_some() || flag("hasVideo") == Some(false),
+            audio: late || self.info.audio.is_some() || flag("hasAudio") == Some(false),
+        }
     }
 
     pub fn viewer_count(&self) -> usize {

@@ -27,6 +27,9 @@ pub trait Sealed {
     /// # Errors
     /// Those of the socket.
     fn flush(&mut self) -> io::Result<bool>;
+
+    /// Says that nothing more will be sent, as far as the socket takes it.
+    fn finish(&mut self);
 }
 
 /// See the module.
@@ -65,6 +68,14 @@ impl Transport {
             Self::Plain(_) => Ok(true),
             Self::Sealed(sealed) => sealed.flush(),
         }
+    }
+
+    /// Ends the sending side; receiving goes on.
+    pub(crate) fn close(&mut self) -> io::Result<()> {
+        if let Self::Sealed(sealed) = self {
+            sealed.finish();
+        }
+        rt::shutdown_write(self.fd())
     }
 }
 

@@ -23,6 +23,8 @@ const MAX_TURN_BYTES: usize = 8 << 20;
 const MAX_PRIVATE_BYTES: usize = 64 * 1024;
 /// How long a viewer may take to read the goodbye.
 const GOODBYE: Duration = Duration::from_secs(3);
+/// How long it may then take to close.
+const LINGER: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -34,6 +36,9 @@ enum State {
     Resuming { since: u64 },
     /// Reads up to the offset, or else to the end of the unit it is in, then its private bytes, then ends.
     Closing { to: Option<u64>, deadline: Moment },
+    /// All is said; the peer has until then to read it and to close: a socket closed over bytes that were not read is
+    /// reset, and takes what was sent with it.
+    Lingering { deadline: Moment },
 }
 
 /// Why a viewer is gone.
@@ -82,8 +87,11 @@ pub(crate) struct Viewer {
     pub stream: Option<Rc<RefCell<Stream>>>,
     pub rendition: u64,
     pub class: LatencyClass,
+    /// Its place in the rendition's list of its class.
+    pub place: usize,
     state: State,
     pos: u64,
+    /// Announcement of the tracks that it was told last, where the log does not say.
     epoch: u32,
     private: Vec<u8>,
     kept: Option<Kept>,
@@ -113,6 +121,7 @@ impl Viewer {
             stream: None,
             rendition: setup.rendition,
             class: setup.class,
+            place: 0,
             state: State::Joining { since: setup.since },
             pos: 0,
             epoch: 0,
@@ -141,6 +150,11 @@ impl Viewer {
             self.fall_behind(log, view)?;
         }
         self.finish(&log.log, view.now)
+    }
+
+    /// Whether it is to be looked at without news.
+    pub const fn needs_care(&self) -> bool {
+        !matches!(self.state, State::Reading) || self.blocked_since.is_some() || !self.private.is_empty()
     }
 
     /// The socket takes bytes again.
@@ -180,10 +194,16 @@ impl Viewer {
     }
 
     /// Begins the goodbye. `whole`: only after all that is in the log now.
-    pub fn stop(&mut self, reason: StopReason, log: &Log, whole: bool, now: Moment) {
+    pub fn stop(&mut self, reason: StopReason, log: &mut RenditionLog, view: &View<'_>, whole: bool) {
         if self.stopping.is_some() {
             return;
         }
+        let now = view.now;
+        if whole && matches!(self.state, State::Joining { .. }) {
+            // Nothing more will become known of the stream: what there is of it is better than nothing.
+            self.place(log, &View { settled: true, ..*view });
+        }
+        let log = &log.log;
         let (peer, private) = (&mut self.peer, &mut self.private);
         let said = guarded(|| {
             peer.stop(now, reason, private);
@@ -199,17 +219,18 @@ impl Viewer {
 
     /// Says goodbye to a peer that never got to see the stream, as far as one write goes.
     pub fn farewell(mut self, reason: StopReason, now: Moment) {
-        let nothing = Log::default();
-        self.stop(reason, &nothing, false, now);
-        self.session.end(reason.name());
+        let (peer, private) = (&mut self.peer, &mut self.private);
+        let said = guarded(|| peer.stop(now, reason, private));
+        self.session.end(said.err().unwrap_or(Gone::Stopped(reason)).text());
         // One try: the socket's buffer is empty, and there is no more to lose than the goodbye.
-        let _ = self.send(&nothing, now);
+        let _ = self.send(&Log::default(), now);
+        let _ = self.transport.close();
     }
 
-    /// The oldest offset that it still needs of the log.
+    /// The oldest offset that it still needs of the log: the last unit that it was sent tells what it knows.
     pub fn needs(&self) -> Option<u64> {
         match self.state {
-            State::Reading => Some(self.pos),
+            State::Reading => Some(self.pos.saturating_sub(1)),
             State::Closing { to, .. } if to.is_none_or(|to| self.pos < to) => Some(self.pos),
             _ => None,
         }
@@ -268,7 +289,7 @@ impl Viewer {
         let end = match self.state {
             State::Reading => log.end(),
             State::Closing { to, .. } => to.unwrap_or_else(|| self.unit_end(log)),
-            State::Joining { .. } | State::Resuming { .. } => self.pos,
+            State::Joining { .. } | State::Resuming { .. } | State::Lingering { .. } => self.pos,
         };
         if !self.private.is_empty() {
             let before = if matches!(self.state, State::Reading) { self.unit_end(log) } else { end };
@@ -350,22 +371,35 @@ impl Viewer {
         }
         self.skips += 1;
         self.skipped_bytes = self.skipped_bytes.saturating_add(to.saturating_sub(unit_end));
-        self.epoch = log.log.unit_at(self.pos).map_or(self.epoch, |unit| unit.epoch);
+        // What lies ahead and is skipped may be an announcement of other tracks: it counts only once it was sent.
+        self.epoch = log.log.unit_at(unit_end.saturating_sub(1)).map_or(self.epoch, |unit| unit.epoch);
         self.pos = to;
         self.state = State::Resuming { since: to };
         Ok(())
     }
 
     fn finish(&mut self, log: &Log, now: Moment) -> Result<(), Gone> {
-        let State::Closing { to, deadline } = self.state else { return Ok(()) };
+        let (to, deadline) = match self.state {
+            State::Closing { to, deadline } => (to, deadline),
+            State::Lingering { deadline } if now >= deadline => return Err(self.gone()),
+            _ => return Ok(()),
+        };
         let sent = self.pos >= to.unwrap_or_else(|| self.unit_end(log))
             && self.private.is_empty()
             && self.kept.is_none();
         let left = sent && self.transport.flush().unwrap_or(true);
-        if left || now >= deadline {
-            return Err(self.stopping.take().unwrap_or(Gone::Protocol(None)));
+        if !left {
+            return if now >= deadline { Err(self.gone()) } else { Ok(()) };
         }
+        if self.transport.close().is_err() {
+            return Err(self.gone());
+        }
+        self.state = State::Lingering { deadline: now.plus(LINGER) };
         Ok(())
+    }
+
+    fn gone(&mut self) -> Gone {
+        self.stopping.take().unwrap_or(Gone::Protocol(None))
     }
 
     fn after_peer(&mut self, state: PeerState, now: Moment) {
@@ -376,6 +410,7 @@ impl Viewer {
             }
             PeerState::Open => return,
         };
+        // The server has said all that it has to say to a peer that ended it.
         self.state = State::Closing { to: None, deadline: now.plus(GOODBYE) };
         self.stopping = Some(gone);
     }

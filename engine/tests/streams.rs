@@ -284,3 +284,88 @@ fn a_peer_may_speak_is_answered_between_units_and_a_panic_ends_it_alone() {
         });
     }
 }
+
+/// Bytes that the one viewer is behind.
+fn lag(shard: &engine::Shard) -> u64 {
+    shard.session_stats().iter().map(|session| session.lag_bytes).sum()
+}
+
+#[test]
+fn a_slow_viewer_that_skips_an_announcement_is_told_of_the_new_tracks() {
+    let mut config = Config::default();
+    config.classes[0].budget_time = Duration::from_secs(600);
+    config.classes[0].budget_bytes = 200_000;
+    config.play.send_buffer = 16_384;
+    config.play.stuck_timeout = Duration::from_secs(600);
+    run(rt::Backend::Epoll, 1, config, |shard| async move {
+        let key = key("retold");
+        let (_session, publication) = publisher(&shard, &key).await;
+        let publication = publication.unwrap();
+        publication.track(h264(b"old"));
+        publication.packet(video(0, 0, true, 100));
+        let slow = view(&shard, &key, LIVE).await;
+        rt::set_recv_buffer(slow.stream.as_fd(), 8_192).unwrap();
+        let mut n = 1;
+        while lag(&shard) == 0 {
+            publication.packet(video(n, i64::from(n) * 40, false, 1_000));
+            publication.flush();
+            n += 1;
+        }
+        publication.track(h264(b"new"));
+        for _ in 0..40 {
+            publication.packet(video(n, i64::from(n) * 40, n.is_multiple_of(10), 30_000));
+            publication.flush();
+            n += 1;
+        }
+        let far = slow.collect();
+        until("all was read", || lag(&shard) == 0).await;
+        publication.packet(video(n, i64::from(n) * 40, true, 100));
+        publication.end();
+        let units = joined(far).await;
+        let told: Vec<&[u8]> =
+            units.iter().filter(|u| "PR".contains(u.what)).map(|u| &u.payload[..]).collect();
+        assert!(units.iter().any(|u| u.what == 'K' && u.number() + 1 >= n), "it did not get to the end");
+        assert_eq!(told.first(), Some(&&b"old"[..]));
+        assert_eq!(told.last(), Some(&&b"new"[..]));
+    });
+}
+
+#[test]
+fn those_who_wait_are_limited_over_all_streams() {
+    let mut config = Config::default();
+    config.play.wait = Duration::from_millis(500);
+    config.limits.waiting = 2;
+    run(rt::Backend::Epoll, 1, config, |shard| async move {
+        for name in ["a", "b"] {
+            let shard = shard.clone();
+            rt::spawn(async move {
+                let session = shard.open_session("127.0.0.1:9".parse().unwrap(), "toy").unwrap();
+                assert_eq!(shard.await_stream(&session, &key(name)).await, Err(Refusal::NotFound));
+            });
+        }
+        until("both wait", || shard.stream_stats().iter().map(|s| s.waiting).sum::<u64>() == 2).await;
+        let session = shard.open_session("127.0.0.1:9".parse().unwrap(), "toy").unwrap();
+        assert_eq!(shard.await_stream(&session, &key("c")).await, Err(Refusal::Limit));
+        until("both gave up", || shard.stream_stats().iter().map(|s| s.waiting).sum::<u64>() == 0).await;
+        assert_eq!(shard.await_stream(&session, &key("c")).await, Err(Refusal::NotFound));
+    });
+}
+
+#[test]
+fn a_stream_that_ends_before_its_tracks_are_known_is_still_seen() {
+    run(rt::Backend::Epoll, 1, Config::default(), |shard| async move {
+        let key = key("short");
+        let (_session, publication) = publisher(&shard, &key).await;
+        let publication = publication.unwrap();
+        publication.track(h264(b"c"));
+        // The toy format names its tracks, so a viewer waits for sound: longer than this stream lives.
+        let far = view(&shard, &key, LIVE).await.collect();
+        for n in 0..5 {
+            publication.packet(video(n, i64::from(n) * 40, n == 0, 100));
+        }
+        publication.end();
+        let units = joined(far).await;
+        let what: String = units.iter().map(|unit| unit.what).collect();
+        assert_eq!(what, "GPKVVVVB");
+    });
+}

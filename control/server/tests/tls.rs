@@ -5,13 +5,14 @@ mod common;
 
 use common::server::scratch;
 use common::tools::{self, Listing, assert_same, ffmpeg, list, start};
-use common::{Mode, SOON, Server, media, until};
+use common::{Mode, Publisher, SOON, Server, media, until};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 on_backends! {
     pushed_and_played_inside_tls;
     a_new_certificate_is_taken_without_dropping_anybody;
+    the_end_of_a_stream_is_the_proper_end_of_tls;
 }
 
 /// A certificate for localhost, with its key, made by the openssl program.
@@ -130,4 +131,28 @@ fn a_new_certificate_is_taken_without_dropping_anybody(mode: Mode) {
     assert!(push.wait().status.success());
     assert_same(&input, &Listing::parse(&viewer.success()), "the viewer from before");
     drop(tools::tools());
+}
+
+/// curl says so if TLS ends without a goodbye, which could as well be somebody who cut the line.
+fn the_end_of_a_stream_is_the_proper_end_of_tls(mode: Mode) {
+    let (cert, key) = certificate(&format!("end-{mode:?}"));
+    let server = server(mode, &cert, &key);
+    let tags = media::SMALL.tags();
+    let mut publisher = Publisher::start(&server, "t");
+    publisher.send_all(&tags[..tags.len() / 2]);
+    let file = scratch().join(format!("tls-end-{}.flv", server.pid()));
+    let viewer = Command::new("curl")
+        .args(["-sSk", "-o"])
+        .arg(&file)
+        .arg(format!("https://{}/live/t.flv", server.https))
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    server.until_viewers("t", 1);
+    publisher.send_all(&tags[tags.len() / 2..]);
+    publisher.finish();
+    let output = viewer.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(file.metadata().unwrap().len() > 10_000);
+    std::fs::remove_file(file).unwrap();
 }

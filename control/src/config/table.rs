@@ -233,7 +233,7 @@ table! {
     /// Latency class normal: a few packets a write.
     latency_normal = "latency.normal": LatencyNormal {
         /// Time between two writes to a viewer.
-        tick_ms: Duration = range(0, 1_000), number(20);
+        tick_ms: Duration = range(0, 1_000), number(40);
         /// How far a viewer may fall behind before it skips to a keyframe.
         budget_ms: Duration = range(100, 600_000), number(6_000);
         /// The same in bytes.

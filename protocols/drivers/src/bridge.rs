@@ -284,6 +284,10 @@ impl Bridge {
                             return Err(Why::Session(error));
                         }
                         self.send(&drained).await?;
+                        // A session keeps further requests until it knows the verdict of this one.
+                        if drained.ended || drained.request.is_some() {
+                            return Err(Why::Session(Some(Error::misbehaved("asks before it is answered"))));
+                        }
                     }
                 },
             }
@@ -376,7 +380,7 @@ impl Bridge {
         Left::Gone
     }
 
-    /// Waits for the peer, the time or a stop; bytes go to the session at once.
+    /// Waits for the peer, the time or a stop; bytes go to the session at once. Cancelled, it loses nothing.
     async fn listen(&mut self, until: Moment) -> Result<(Heard, usize), Why> {
         let now = self.local.shard.now();
         let record = self.guard.record();
@@ -393,10 +397,8 @@ impl Bridge {
                 record.add_in(n);
                 Ok((Heard::Bytes, n))
             }
-            Either::Left(Ok(Got::Nothing)) => {
-                self.conn.write(&[]).await.map_err(Why::from)?;
-                Ok((Heard::Bytes, 0))
-            }
+            // What TLS has to say to that is sent with what the session says: not here, where a write may be cancelled.
+            Either::Left(Ok(Got::Nothing)) => Ok((Heard::Bytes, 0)),
             Either::Left(Ok(Got::Eof)) => Ok((Heard::Eof, 0)),
             Either::Left(Err(error)) => Err(error.into()),
             Either::Right(Either::Left(reason)) => Ok((Heard::Stop(reason), 0)),
@@ -461,7 +463,7 @@ impl Bridge {
     }
 
     async fn send(&mut self, drained: &Drained) -> Result<(), Why> {
-        if !drained.out.is_empty() {
+        if !drained.out.is_empty() || self.conn.has_words() {
             self.conn.write(&drained.out).await?;
             self.guard.add_out(drained.out.len());
         }

@@ -105,6 +105,11 @@ impl Conn {
         rt::timeout(LINGER, drain).await;
     }
 
+    /// Whether TLS has something to say of its own.
+    pub fn has_words(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| !tls.pending().is_empty())
+    }
+
     pub const fn is_tls(&self) -> bool {
         self.tls.is_some()
     }

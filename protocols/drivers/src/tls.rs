@@ -223,6 +223,12 @@ impl Sealed for TlsTransport {
         }
         Ok(true)
     }
+
+    fn finish(&mut self) {
+        self.tls.close();
+        // One try: the connection ends either way.
+        let _ = self.flush();
+    }
 }
 
 #[cfg(test)]
