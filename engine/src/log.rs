@@ -83,7 +83,8 @@ impl Log {
         let Some(block) = self.blocks.back_mut() else { return };
         let Some(bytes) = Rc::get_mut(&mut block.bytes) else { return };
         // A write that panicked left bytes that belong to no unit.
-        let before = usize::try_from(start.saturating_sub(block.start)).unwrap_or(usize::MAX).min(bytes.len());
+        let before =
+            usize::try_from(start.saturating_sub(block.start)).unwrap_or(usize::MAX).min(bytes.len());
         bytes.truncate(before);
         bytes.reserve(reserve);
         write(bytes);

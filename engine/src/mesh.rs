@@ -38,18 +38,49 @@ pub(crate) enum Feed {
 
 /// One message.
 pub(crate) enum Mail {
-    Verdict { question: Box<Question>, verdict: Result<(), Refusal> },
-    Stats { reply: Sender<ShardStats> },
-    Drain { limit: Duration },
+    Verdict {
+        question: Box<Question>,
+        verdict: Result<(), Refusal>,
+    },
+    Stats {
+        reply: Sender<ShardStats>,
+    },
+    Drain {
+        limit: Duration,
+    },
     Configure(Box<Config>),
     Arrive(Box<dyn Arrival>),
     /// `life` numbers the mirrors that a shard makes: what is said of one never meets another of the same stream.
-    Follow { key: StreamKey, from: usize, life: u64, wait: bool },
-    Unfollow { key: StreamKey, from: usize, life: u64 },
-    Feed { key: StreamKey, life: u64, batch: Vec<Feed> },
-    Ended { key: StreamKey, life: u64 },
-    Hot { key: StreamKey, hot: bool },
-    MirrorViewers { key: StreamKey, from: usize, life: u64, viewers: usize },
+    Follow {
+        key: StreamKey,
+        from: usize,
+        life: u64,
+        wait: bool,
+    },
+    Unfollow {
+        key: StreamKey,
+        from: usize,
+        life: u64,
+    },
+    Feed {
+        key: StreamKey,
+        life: u64,
+        batch: Vec<Feed>,
+    },
+    Ended {
+        key: StreamKey,
+        life: u64,
+    },
+    Hot {
+        key: StreamKey,
+        hot: bool,
+    },
+    MirrorViewers {
+        key: StreamKey,
+        from: usize,
+        life: u64,
+        viewers: usize,
+    },
 }
 
 /// The way to one shard.

@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::handle::Handle;
-use crate::mesh::mesh;
+use crate::mesh::{Mail, Outbox, mesh};
 use crate::shard::{Parts, Shard};
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use rt::{Backend, ShardSpec, ShardThread};
@@ -94,11 +94,27 @@ where
                 shard.run(inbox).await;
             }
         };
-        threads.push(rt::spawn_shard(spec, main).map_err(|error| failed(index, error.to_string()))?);
+        match rt::spawn_shard(spec, main) {
+            Ok(thread) => threads.push(thread),
+            Err(error) => {
+                end_all(&outsider);
+                return Err(failed(index, error.to_string()));
+            }
+        }
     }
     drop(report);
-    wait_for_all(count, engine.timeout, &reports, &mut threads)?;
+    if let Err(error) = wait_for_all(count, engine.timeout, &reports, &mut threads) {
+        end_all(&outsider);
+        return Err(error);
+    }
     Ok(Started { handle: Handle { shards: outsider.into(), questions }, threads })
+}
+
+/// The shards that did come up end; they serve nobody yet.
+fn end_all(shards: &[Outbox]) {
+    for shard in shards {
+        shard.send_control(Mail::Drain { limit: Duration::ZERO });
+    }
 }
 
 fn wait_for_all(

@@ -166,3 +166,29 @@ fn a_shard_whose_fan_out_panics_ends_with_an_error() {
     let error = started.threads.into_iter().next().unwrap().join().unwrap_err();
     assert!(error.contains("asked to"), "{error}");
 }
+
+#[test]
+fn the_shards_that_came_up_end_when_another_does_not() {
+    let (gone, ended) = crossbeam_channel::bounded::<()>(0);
+    let engine = engine::Engine {
+        backend: rt::Backend::Epoll,
+        cores: vec![None; 3],
+        config: Config::default(),
+        timeout: Duration::from_secs(10),
+    };
+    let failed = engine::start(engine, move |shard| {
+        if shard.index() == 1 {
+            return Err("asked to".into());
+        }
+        let gone = gone.clone();
+        // Held by a task for as long as its shard runs.
+        rt::spawn(async move {
+            let _gone = gone;
+            std::future::pending::<()>().await;
+        });
+        Ok(())
+    });
+    assert!(failed.err().is_some_and(|error| error.shard == 1 && error.why == "asked to"));
+    let disconnected = ended.recv_timeout(Duration::from_secs(10));
+    assert_eq!(disconnected, Err(crossbeam_channel::RecvTimeoutError::Disconnected));
+}
