@@ -46,7 +46,7 @@ pub struct Question {
 #[derive(Clone)]
 pub struct Handle {
     pub(crate) shards: Arc<[Outbox]>,
-    pub(crate) questions: Receiver<Question>,
+    pub(crate) questions: Receiver<Arc<Question>>,
 }
 
 impl Handle {
@@ -56,15 +56,15 @@ impl Handle {
     }
 
     /// Questions of all shards. Whoever reads them must answer each.
-    pub fn questions(&self) -> &Receiver<Question> {
+    pub fn questions(&self) -> &Receiver<Arc<Question>> {
         &self.questions
     }
 
     /// Answers a question: `Ok` lets the session go on.
     /// An answer that comes after the session has gone, or has gone on to ask something else, is dropped.
-    pub fn answer(&self, question: &Question, verdict: Result<(), Refusal>) {
+    pub fn answer(&self, question: &Arc<Question>, verdict: Result<(), Refusal>) {
         if let Some(shard) = self.shards.get(question.shard) {
-            shard.send_control(Mail::Verdict { question: Box::new(question.clone()), verdict });
+            shard.send_control(Mail::Verdict { question: Arc::clone(question), verdict });
         }
     }
 

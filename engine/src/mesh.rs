@@ -12,6 +12,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use media::{Packet, Refusal, StreamInfo, StreamKey};
 use rt::{Doorbell, Ringer};
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Length of the control lane of a shard, in messages.
@@ -39,7 +40,7 @@ pub(crate) enum Feed {
 /// One message.
 pub(crate) enum Mail {
     Verdict {
-        question: Box<Question>,
+        question: Arc<Question>,
         verdict: Result<(), Refusal>,
     },
     Stats {

@@ -3,14 +3,15 @@
 use crate::config::OnConflict;
 use crate::handle::{Action, Question};
 use crate::play::Waiting;
-use crate::session::StopSignal;
+use crate::session::{Asked, StopSignal};
 use crate::shard::{SessionGuard, Shard, bump};
 use crate::stats::SessionId;
 use crate::stream::{Phase, PublisherSlot, Stream};
 use media::{LatencyClass, Metadata, Packet, Refusal, StopReason, StreamKey, Track};
-use rt::Either;
-use std::cell::RefCell;
+use rt::{Either, Notify};
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What is asked of admission, beside what the session's record knows.
@@ -43,7 +44,7 @@ impl Shard {
     /// # Errors
     /// The refusal; [`Refusal::Unavailable`] if the question could not be put or was not answered in time.
     pub async fn admit(&self, session: &SessionGuard, ask: Ask<'_>) -> Result<(), Refusal> {
-        let question = Question {
+        let question = Arc::new(Question {
             session: session.id(),
             shard: self.index(),
             action: ask.action,
@@ -53,19 +54,21 @@ impl Shard {
             protocol: session.protocol(),
             user_agent: ask.user_agent.to_owned(),
             host: ask.host.to_owned(),
-        };
-        session.verdict.set(None);
-        *session.asked.borrow_mut() = Some(question.clone());
+        });
+        let asked =
+            Asked { question: Arc::clone(&question), verdict: Cell::new(None), answered: Notify::default() };
+        let asked = Rc::new(asked);
+        *session.asked.borrow_mut() = Some(Rc::clone(&asked));
         if self.inner().questions.try_send(question).is_err() {
             self.count_drop(|drops| drops.question += 1);
             return Err(Refusal::Unavailable);
         }
         let answered = async {
             loop {
-                if let Some(verdict) = session.verdict.take() {
+                if let Some(verdict) = asked.verdict.take() {
                     return verdict;
                 }
-                session.answered.wait().await;
+                asked.answered.wait().await;
             }
         };
         let verdict = rt::timeout(self.config().admission_timeout, answered).await;

@@ -66,6 +66,13 @@ impl Drop for Permit {
     }
 }
 
+/// A question whose answer is waited for.
+pub(crate) struct Asked {
+    pub question: Arc<Question>,
+    pub verdict: Cell<Option<Result<(), Refusal>>>,
+    pub answered: Notify,
+}
+
 /// One session of this shard.
 pub struct Record {
     pub(crate) id: SessionId,
@@ -82,9 +89,7 @@ pub struct Record {
     ended: RefCell<Option<String>>,
     pub(crate) viewer: Cell<Option<Key>>,
     /// What the control side was asked and has not answered in time so far.
-    pub(crate) asked: RefCell<Option<Question>>,
-    pub(crate) verdict: Cell<Option<Result<(), Refusal>>>,
-    pub(crate) answered: Notify,
+    pub(crate) asked: RefCell<Option<Rc<Asked>>>,
     permit: RefCell<Option<Permit>>,
     /// Raised when the server wants the session to end.
     pub stop: StopSignal,
@@ -144,8 +149,6 @@ impl Record {
             ended: RefCell::new(None),
             viewer: Cell::new(None),
             asked: RefCell::new(None),
-            verdict: Cell::new(None),
-            answered: Notify::default(),
             permit: RefCell::new(from.permit),
             stop: StopSignal::default(),
         }

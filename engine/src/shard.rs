@@ -52,7 +52,7 @@ pub(crate) struct Inner {
     pub lives: Cell<u64>,
     pub sessions: RefCell<Sessions>,
     pub outboxes: Vec<Outbox>,
-    pub questions: Sender<Question>,
+    pub questions: Sender<Arc<Question>>,
     /// Connections of all shards, counted as they come and go.
     pub connections: Arc<AtomicUsize>,
     pub poller: Poller,
@@ -92,7 +92,7 @@ pub(crate) struct Parts {
     pub cpu: Option<usize>,
     pub config: Config,
     pub outboxes: Vec<Outbox>,
-    pub questions: Sender<Question>,
+    pub questions: Sender<Arc<Question>>,
     pub connections: Arc<AtomicUsize>,
 }
 
@@ -287,10 +287,11 @@ impl Shard {
             Mail::Verdict { question, verdict } => {
                 // One that comes late must not answer what was asked since.
                 if let Some(record) = self.0.sessions.borrow().living.get(&question.session)
-                    && record.asked.borrow().as_ref() == Some(&*question)
+                    && let Some(asked) = &*record.asked.borrow()
+                    && Arc::ptr_eq(&asked.question, &question)
                 {
-                    record.verdict.set(Some(verdict));
-                    record.answered.notify();
+                    asked.verdict.set(Some(verdict));
+                    asked.answered.notify();
                 }
             }
             Mail::Stats { reply } => {
