@@ -88,6 +88,9 @@ pub struct View {
     pub stalled: usize,
     /// Viewers that leave, and others that come instead, each second.
     pub churn: u32,
+    /// So many viewers are read at once, and their delays counted; the others are read every 40 ms once they have
+    /// joined, every byte compared all the same.
+    pub prompt: usize,
 }
 
 /// How long.
@@ -134,6 +137,7 @@ impl Default for View {
             slow: 0,
             stalled: 0,
             churn: 0,
+            prompt: 1000,
         }
     }
 }
