@@ -47,7 +47,7 @@ enum What {
 #[derive(Args)]
 struct Run {
     /// Scenario files.
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "SCENARIO")]
     scenarios: Vec<PathBuf>,
     /// RTMP address of a server that runs already.
     #[arg(long)]
@@ -64,6 +64,12 @@ struct Run {
     /// Name of that server in results; only one that begins with `shardcast` is asked for latency classes.
     #[arg(long, default_value = "shardcast")]
     name: String,
+    /// Print results as JSON lines, and no progress.
+    #[arg(long)]
+    json: bool,
+    /// Folder to append the results to, as DATE-run.jsonl.
+    #[arg(long)]
+    out: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -90,7 +96,8 @@ fn main() -> ExitCode {
 type Failure = (u8, String);
 
 fn load(paths: &[PathBuf]) -> Result<Vec<Scenario>, Failure> {
-    paths.iter().map(|path| Scenario::load(path).map_err(|why| (2, why))).collect()
+    let loaded: Result<Vec<_>, _> = paths.iter().map(|path| Scenario::load(path).map_err(|why| (2, why))).collect();
+    Ok(loaded?.concat())
 }
 
 fn run_all(run: &Run) -> Result<(), Failure> {
@@ -104,8 +111,9 @@ fn run_all(run: &Run) -> Result<(), Failure> {
             app: run.app.clone(),
             pid: run.pid,
         };
-        let outcome: Outcome = run::drive(&scenario, &target, true).map_err(|why| (1, format!("{}: {why}", scenario.name)))?;
-        println!("{}", serde_json::to_string_pretty(&outcome).unwrap_or_default());
+        let outcome: Outcome = run::drive(&scenario, &target, !run.json).map_err(|why| (1, format!("{}: {why}", scenario.name)))?;
+        let line = serde_json::to_string(&outcome).unwrap_or_default();
+        println!("{line}");
     }
     Ok(())
 }

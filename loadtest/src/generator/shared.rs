@@ -82,8 +82,7 @@ impl Shared {
 
     /// All viewers together.
     pub const fn viewers(&self) -> usize {
-        let view = &self.scenario.view;
-        view.viewers + view.slow + view.stalled
+        self.scenario.view.all()
     }
 
     /// The run cannot be used; the first reason counts.
