@@ -125,7 +125,10 @@ impl Check {
                 self.skip_one(self.kind);
                 let (kind, size, head) = (self.kind, self.size, self.head.get(..48).unwrap_or_default());
                 tally.corrupt(faults, || {
-                    format!("stream {}: {kind:?} of {size} bytes without a mark, at {}: {head:02x?}", self.stream, self.ms)
+                    format!(
+                        "stream {}: {kind:?} of {size} bytes without a mark, at {}: {head:02x?}",
+                        self.stream, self.ms
+                    )
                 });
                 Some(Arrived { keyframe: false, sent_us: None })
             }
@@ -170,7 +173,8 @@ impl Check {
         if let Some(sequence) = self.lanes.get_mut(lane(self.kind)) {
             let order = sequence.see(clip.ordinal(mark.number));
             let (stream, kind, number) = (self.stream, self.kind, mark.number);
-            tally.order(order, faults, || format!("stream {stream}: {order:?} at packet {number} ({kind:?})"));
+            tally
+                .order(order, faults, || format!("stream {stream}: {order:?} at packet {number} ({kind:?})"));
         }
         let published = clip.stamp_ms(mark.number);
         let off = i64::from(self.ms).wrapping_sub(published as i64);
@@ -179,7 +183,8 @@ impl Check {
         if !self.good || !stamped {
             let (stream, good, ms) = (self.stream, self.good, self.ms);
             tally.corrupt(faults, || {
-                let what = if good { format!("stamp {ms} is off by {shift} ms") } else { "other bytes".into() };
+                let what =
+                    if good { format!("stamp {ms} is off by {shift} ms") } else { "other bytes".into() };
                 format!("stream {stream}: packet {}: {what}", mark.number)
             });
         }

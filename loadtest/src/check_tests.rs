@@ -57,7 +57,12 @@ fn what_was_published_is_without_fault_over_the_loop_and_cut_anywhere() {
     assert_eq!(counted(&clip, &all), [897, 0, 0, 0, 0]);
     for piece in 1..80 {
         let seen = viewed(&clip, &all, piece, Faults::All);
-        assert_eq!([seen.gaps, seen.repeats, seen.reordered, seen.corrupt], [0; 4], "{piece}: {:?}", seen.notes);
+        assert_eq!(
+            [seen.gaps, seen.repeats, seen.reordered, seen.corrupt],
+            [0; 4],
+            "{piece}: {:?}",
+            seen.notes
+        );
     }
 }
 
@@ -80,7 +85,8 @@ fn lost_repeated_and_swapped_packets_are_counted_one_by_one() {
 
         assert_eq!(counted(&clip, &swapped), [200, 0, 0, 1, 0], "{at}");
     }
-    let lost: Vec<Tag> = all.iter().enumerate().filter(|(at, _)| *at < 100 || *at > 129).map(|(_, t)| t.clone()).collect();
+    let lost: Vec<Tag> =
+        all.iter().enumerate().filter(|(at, _)| *at < 100 || *at > 129).map(|(_, t)| t.clone()).collect();
     assert_eq!(counted(&clip, &lost), [170, 30, 0, 0, 0]);
     assert_eq!(viewed(&clip, &lost, 9, Faults::NoGaps).gaps, 0);
     assert_eq!(viewed(&clip, &lost, 9, Faults::NoGaps).skipped_by_slow, 30);
@@ -96,7 +102,11 @@ fn one_changed_byte_anywhere_in_a_tag_is_one_corrupt_packet() {
             changed[at].body[byte] ^= 0x41;
             for piece in [7, usize::MAX] {
                 let seen = viewed(&clip, &changed, piece, Faults::All);
-                assert_eq!([seen.gaps, seen.repeats, seen.reordered, seen.corrupt], [0, 0, 0, 1], "{at} {byte}");
+                assert_eq!(
+                    [seen.gaps, seen.repeats, seen.reordered, seen.corrupt],
+                    [0, 0, 0, 1],
+                    "{at} {byte}"
+                );
             }
         }
     }

@@ -13,9 +13,22 @@ mod outcome;
 mod proc {
     use std::time::Duration;
     #[derive(Default)]
-    pub struct Sample { pub user: Duration, pub system: Duration, pub rss_kib: u64, pub system_calls: Option<u64> }
+    pub struct Sample {
+        pub user: Duration,
+        pub system: Duration,
+        pub rss_kib: u64,
+        pub system_calls: Option<u64>,
+    }
     pub struct Account(u32);
-    impl Account { pub fn of(pid: u32) -> Self { Self(pid) } pub fn sample(&self) -> Sample { let _ = self.0; Sample::default() } }
+    impl Account {
+        pub fn of(pid: u32) -> Self {
+            Self(pid)
+        }
+        pub fn sample(&self) -> Sample {
+            let _ = self.0;
+            Sample::default()
+        }
+    }
 }
 mod publish;
 mod run;
@@ -96,7 +109,8 @@ fn main() -> ExitCode {
 type Failure = (u8, String);
 
 fn load(paths: &[PathBuf]) -> Result<Vec<Scenario>, Failure> {
-    let loaded: Result<Vec<_>, _> = paths.iter().map(|path| Scenario::load(path).map_err(|why| (2, why))).collect();
+    let loaded: Result<Vec<_>, _> =
+        paths.iter().map(|path| Scenario::load(path).map_err(|why| (2, why))).collect();
     Ok(loaded?.concat())
 }
 
@@ -111,7 +125,8 @@ fn run_all(run: &Run) -> Result<(), Failure> {
             app: run.app.clone(),
             pid: run.pid,
         };
-        let outcome: Outcome = run::drive(&scenario, &target, !run.json).map_err(|why| (1, format!("{}: {why}", scenario.name)))?;
+        let outcome: Outcome = run::drive(&scenario, &target, !run.json)
+            .map_err(|why| (1, format!("{}: {why}", scenario.name)))?;
         let line = serde_json::to_string(&outcome).unwrap_or_default();
         println!("{line}");
     }

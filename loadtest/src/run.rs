@@ -56,7 +56,8 @@ pub fn drive(scenario: &Scenario, target: &Target, progress: bool) -> Result<Out
 
 fn raise_files(shared: &Shared) -> Result<(), String> {
     let wanted = (shared.viewers() + shared.scenario.publish.streams) as u64 + OTHER_FILES;
-    let got = rt::limits::raise_nofile(wanted).map_err(|error| format!("the limit of open files: {error}"))?;
+    let got =
+        rt::limits::raise_nofile(wanted).map_err(|error| format!("the limit of open files: {error}"))?;
     if got < wanted {
         return Err(format!("{wanted} open files are needed, and {got} allowed: raise `ulimit -Hn`"));
     }
@@ -97,7 +98,9 @@ fn steps(shared: &Shared, bar: &ProgressBar) -> Result<Used, String> {
     shared.enter(Phase::View);
     shared.view_from_us.store(crate::clock::now_us(), Ordering::Release);
     let limit = VIEW_LIMIT + ramp(shared.viewers(), view.ramp);
-    wait(shared, limit, bar, |shared| (shared.started.load(Ordering::Relaxed) >= shared.viewers(), watching(shared)))?;
+    wait(shared, limit, bar, |shared| {
+        (shared.started.load(Ordering::Relaxed) >= shared.viewers(), watching(shared))
+    })?;
     pause(shared, Duration::from_millis(time.settle_ms), bar)?;
 
     shared.enter(Phase::Count);

@@ -6,8 +6,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -65,7 +65,8 @@ impl Drop for Server {
 fn run(name: &str, scenario: &str, rtmp: SocketAddr, http: SocketAddr) -> Value {
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}.toml", std::process::id()));
     let core = rt::online_cpus()[0];
-    std::fs::write(&file, format!("name = \"{name}\"\n{scenario}\n[server]\ngenerator_cores = [{core}]\n")).unwrap();
+    std::fs::write(&file, format!("name = \"{name}\"\n{scenario}\n[server]\ngenerator_cores = [{core}]\n"))
+        .unwrap();
     let output = Command::new(LOADTEST)
         .args(["run", "--json", "--rtmp", &rtmp.to_string(), "--http", &http.to_string()])
         .arg(&file)
@@ -96,7 +97,9 @@ fn a_good_server_shows_no_fault_over_any_protocol() {
         assert_eq!((number(&seen, "asked"), number(&seen, "joined")), (20, 20));
         // 20 viewers, 68 packets a second; half of it on a machine that is very busy.
         assert!(number(&seen, "packets") > 20 * 68, "{seen}");
-        assert!(seen["delay_ms"]["p50"].as_f64().unwrap() > 0.0 && seen["join_ms"]["p50"].as_f64().unwrap() > 0.0);
+        assert!(
+            seen["delay_ms"]["p50"].as_f64().unwrap() > 0.0 && seen["join_ms"]["p50"].as_f64().unwrap() > 0.0
+        );
     }
 }
 

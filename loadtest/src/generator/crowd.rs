@@ -147,8 +147,7 @@ impl Crowd {
 
     fn read_turn(&mut self, turn: usize) {
         let mut events = std::mem::take(&mut self.events);
-        loop {
-            let Some(poller) = self.turns.get(turn) else { break };
+        while let Some(poller) = self.turns.get(turn) {
             events.clear();
             let count = poller.poll(&mut events).unwrap_or(0);
             for ready in events.drain(..) {
@@ -167,7 +166,10 @@ impl Crowd {
             let Some(Some(seat)) = self.seats.get_mut(at) else { continue };
             let viewer = &mut seat.viewer;
             if viewer.pace == Pace::Full {
-                if !viewer.stalled && viewer.watch.joined_us().is_some() && now.saturating_sub(viewer.last_us) > STALL_US {
+                if !viewer.stalled
+                    && viewer.watch.joined_us().is_some()
+                    && now.saturating_sub(viewer.last_us) > STALL_US
+                {
                     viewer.stalled = true;
                     self.tally.seen.stalls += 1;
                 }
@@ -295,7 +297,7 @@ impl Crowd {
         let stream = u32::try_from(stream).map_err(|_| "too many streams")?;
         // Others would take the query for a part of the name.
         let class = scenario.view.class.filter(|_| target.name.starts_with("shardcast"));
-        let wish = Wish { stream, key: key(&target.app, stream)?, protocol, host: to.to_string(), class };
+        let wish = Wish { key: key(&target.app, stream)?, protocol, host: to.to_string(), class };
         let (faults, buffer) =
             if pace == Pace::Full { (Faults::All, None) } else { (Faults::NoGaps, Some(SMALL_BUFFER)) };
         let fd = dial::start(to, number, buffer).map_err(|error| format!("connect: {error}"))?;
@@ -310,5 +312,6 @@ impl Crowd {
 /// # Errors
 /// When the application's name breaks a rule.
 pub fn key(app: &str, stream: u32) -> Result<StreamKey, String> {
-    StreamKey::parse(app, &format!("s{stream}"), NAME_BYTES).map_err(|_| format!("{app}: no name of an application"))
+    StreamKey::parse(app, &format!("s{stream}"), NAME_BYTES)
+        .map_err(|_| format!("{app}: no name of an application"))
 }

@@ -82,13 +82,15 @@ impl Generator {
                 Phase::Count if counted.is_none() => {
                     self.tell();
                     self.crowd.begin_count();
-                    self.told = Told { joined: self.told.joined, failed: self.told.failed, ..Told::default() };
+                    self.told =
+                        Told { joined: self.told.joined, failed: self.told.failed, ..Told::default() };
                     counted = Some((now, rt::thread_cpu_time()));
                 }
                 Phase::Stop => {
                     if let Some((since_us, cpu)) = counted {
                         let cpu = rt::thread_cpu_time().saturating_sub(cpu).as_micros() as f64;
-                        self.crowd.tally.seen.generator_load = cpu / now.saturating_sub(since_us).max(1) as f64;
+                        self.crowd.tally.seen.generator_load =
+                            cpu / now.saturating_sub(since_us).max(1) as f64;
                     }
                     self.crowd.finish();
                     return Ok(());
@@ -129,7 +131,8 @@ impl Generator {
     fn publish(&mut self, now: u64) {
         let publish = self.shared.scenario.publish.clone();
         while self.next_stream < publish.streams {
-            let after = (self.next_stream as u64 * 1_000_000).checked_div(u64::from(publish.ramp)).unwrap_or(0);
+            let after =
+                (self.next_stream as u64 * 1_000_000).checked_div(u64::from(publish.ramp)).unwrap_or(0);
             if self.begun_us + after > now {
                 break;
             }
@@ -159,7 +162,8 @@ impl Generator {
         let (target, scenario) = (&self.shared.target, &self.shared.scenario);
         let fd = dial::start(target.rtmp, stream, None).map_err(|error| error.to_string())?;
         let number = u32::try_from(stream).map_err(|_| "too many streams")?;
-        let phase_us = stream as u64 * self.shared.clip.gop_ms() * 1000 / scenario.publish.streams.max(1) as u64;
+        let phase_us =
+            stream as u64 * self.shared.clip.gop_ms() * 1000 / scenario.publish.streams.max(1) as u64;
         let publisher =
             Publisher::new(fd, &target.rtmp.to_string(), key(&target.app, number)?, number, phase_us);
         let token = PUBLISHER | self.publishers.len() as u64;

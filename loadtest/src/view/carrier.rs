@@ -196,7 +196,8 @@ mod tests {
         let plain = b"HTTP/1.1 200 OK\r\nServer: x\r\n\r\nabcdef".to_vec();
         let chunked =
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0002\r\nab\r\n4;x=y\r\ncdef\r\n".to_vec();
-        let mut frames = b"HTTP/1.1 101 Switching Protocols\r\n\r\n\x82\x02ab\x89\x03xyz\x82\x7e\x00\x01c".to_vec();
+        let mut frames =
+            b"HTTP/1.1 101 Switching Protocols\r\n\r\n\x82\x02ab\x89\x03xyz\x82\x7e\x00\x01c".to_vec();
         frames.extend(b"\x82\x7f\0\0\0\0\0\0\0\x03def");
         for (upgrade, wire) in [(false, plain), (false, chunked), (true, frames)] {
             for piece in 1..=wire.len() {

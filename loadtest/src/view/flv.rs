@@ -29,7 +29,12 @@ impl Tags {
     ///
     /// # Errors
     /// What breaks the framing; all that follows is lost.
-    pub fn take(&mut self, mut bytes: &[u8], watch: &mut Watch, env: &mut Env<'_>) -> Result<(), &'static str> {
+    pub fn take(
+        &mut self,
+        mut bytes: &[u8],
+        watch: &mut Watch,
+        env: &mut Env<'_>,
+    ) -> Result<(), &'static str> {
         while !bytes.is_empty() {
             if self.need == 0 {
                 let (part, rest) = bytes.split_at_checked(self.left as usize).unwrap_or((bytes, &[]));
@@ -61,7 +66,9 @@ impl Tags {
     fn header(&mut self, watch: &mut Watch) -> Result<(), &'static str> {
         self.have = 0;
         if self.need == FILE_HEADER {
-            if !self.header.starts_with(b"FLV\x01") || self.header.get(5..13) != Some(&[0, 0, 0, 9, 0, 0, 0, 0]) {
+            if !self.header.starts_with(b"FLV\x01")
+                || self.header.get(5..13) != Some(&[0, 0, 0, 9, 0, 0, 0, 0])
+            {
                 return Err("no FLV header");
             }
             // The first tag has no PreviousTagSize of its own: it was the end of the header.
@@ -88,5 +95,95 @@ impl Tags {
         self.need = 0;
         watch.begin(kind, u32::from_be_bytes([t0, t1, t2, t3]), size);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clip::{Clip, Mark};
+    use crate::measure::{Faults, Tally};
+    use crate::scenario;
+
+    const START: &[u8] = b"FLV\x01\x05\0\0\0\x09\0\0\0\0";
+
+    fn tag(kind: u8, ms: u32, body: &[u8], out: &mut Vec<u8>) {
+        let [_, s0, s1, s2] = (body.len() as u32).to_be_bytes();
+        let [t0, t1, t2, t3] = ms.to_be_bytes();
+        out.extend([kind, s0, s1, s2, t1, t2, t3, t0, 0, 0, 0]);
+        out.extend(body);
+        out.extend((body.len() as u32 + 11).to_be_bytes());
+    }
+
+    fn wire(clip: &Clip, count: u64) -> Vec<u8> {
+        let (mut out, mut body) = (START.to_vec(), Vec::new());
+        tag(18, 0, b"script", &mut out);
+        for kind in [TagKind::Video, TagKind::Audio] {
+            tag(kind.number(), 0, clip.config(kind), &mut out);
+        }
+        for number in 0..count {
+            clip.write(Mark { number, stream: 0, sent_us: 0 }, &mut body);
+            // Past 24 bits, so that the fourth byte counts.
+            let ms = u32::try_from(clip.stamp_ms(number)).unwrap() + 0x0123_4567;
+            tag(clip.piece(number).unwrap().kind.number(), ms, &body, &mut out);
+        }
+        out
+    }
+
+    fn viewed(clip: &Clip, wire: &[u8], piece: usize) -> (Result<(), &'static str>, Tally) {
+        let mut tally = Tally::default();
+        let (mut tags, mut watch) = (Tags::new(), Watch::new(0, Faults::All, true, 0));
+        for bytes in wire.chunks(piece) {
+            let mut env = Env { clip, tally: &mut tally, now_us: 1 };
+            if let Err(what) = tags.take(bytes, &mut watch, &mut env) {
+                return (Err(what), tally);
+            }
+        }
+        (Ok(()), tally)
+    }
+
+    fn clip() -> Clip {
+        Clip::of(&scenario::Clip { video_kbps: 100, ..Default::default() }).unwrap()
+    }
+
+    #[test]
+    fn tags_come_out_cut_anywhere() {
+        let clip = clip();
+        let wire = wire(&clip, 8);
+        for piece in 1..=wire.len() {
+            let (result, tally) = viewed(&clip, &wire, piece);
+            assert_eq!(result, Ok(()), "pieces of {piece}");
+            let seen = &tally.seen;
+            assert_eq!(
+                (tally.packets, seen.corrupt, seen.gaps, seen.joined),
+                (8, 0, 0, 1),
+                "{:?}",
+                seen.notes
+            );
+        }
+    }
+
+    #[test]
+    fn a_changed_byte_anywhere_is_seen() {
+        let clip = clip();
+        let wire = wire(&clip, 4);
+        let script = START.len()..START.len() + 11 + 6 + 4;
+        for at in (0..wire.len()).filter(|at| !script.contains(at)) {
+            // The header's flags say which tracks there are; players do without.
+            if at == 4 {
+                continue;
+            }
+            let mut changed = wire.clone();
+            changed[at] ^= 0x24;
+            let (result, tally) = viewed(&clip, &changed, usize::MAX);
+            let seen = &tally.seen;
+            let unfinished = tally.packets < 4;
+            // The stamp of a sequence header is the server's affair, and nothing follows the last size.
+            let config = |from: usize, len: usize| (from + 4..from + 8).contains(&at) && len > 0;
+            let first = script.end;
+            let second = first + 15 + clip.config(TagKind::Video).len();
+            let free = config(first, 1) || config(second, 1) || at >= wire.len() - 4;
+            assert!(free || result.is_err() || seen.corrupt > 0 || unfinished, "byte {at}");
+        }
     }
 }

@@ -29,9 +29,7 @@ pub enum Pace {
 /// What a viewer asks for.
 #[derive(Clone, Debug)]
 pub struct Wish {
-    /// Number of its stream.
-    pub stream: u32,
-    /// That stream's name.
+    /// The stream's name.
     pub key: StreamKey,
     /// Over what.
     pub protocol: Protocol,
@@ -54,10 +52,6 @@ pub struct Viewer {
     pub watch: Watch,
     /// How it reads.
     pub pace: Pace,
-    /// Which stream and over what, for the one that comes in its place.
-    pub stream: u32,
-    /// See `stream`.
-    pub protocol: Protocol,
     out: Vec<u8>,
     /// When bytes came last.
     pub last_us: u64,
@@ -81,19 +75,8 @@ impl Viewer {
                 (Way::Flv(Carrier::new(true), Tags::new()), request(wish, upgrade))
             }
         };
-        let mut viewer = Self {
-            fd,
-            way,
-            watch,
-            pace,
-            stream: wish.stream,
-            protocol: wish.protocol,
-            out,
-            last_us: now_us,
-            heard: false,
-            stalled: false,
-            allowed: 0,
-        };
+        let mut viewer =
+            Self { fd, way, watch, pace, out, last_us: now_us, heard: false, stalled: false, allowed: 0 };
         let _ = viewer.answers(now_us);
         viewer
     }
