@@ -51,7 +51,9 @@ impl Publisher {
                 Ok(0) => return Err(format!("closed by the server ({:?})", self.session.progress())),
                 Ok(count) => {
                     let bytes = scratch.get(..count).unwrap_or_default();
-                    self.session.handle(Moment(now_us), Input::Bytes(bytes)).map_err(|error| error.to_string())?;
+                    self.session
+                        .handle(Moment(now_us), Input::Bytes(bytes))
+                        .map_err(|error| error.to_string())?;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return self.flush(now_us),
                 Err(error) => return Err(error.to_string()),
@@ -111,7 +113,9 @@ impl Publisher {
             match rt::sock::send_now(self.fd.as_fd(), rest) {
                 Ok(count) => sent += count,
                 // Not connected yet, or full.
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) => break Ok(()),
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) => {
+                    break Ok(());
+                }
                 Err(error) => break Err(error.to_string()),
             }
         };

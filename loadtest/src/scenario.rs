@@ -96,9 +96,12 @@ pub struct View {
     pub stalled: usize,
     /// Viewers that leave, and others that come instead, each second.
     pub churn: u32,
-    /// So many viewers are read at once, and their delays counted; the others are read every 40 ms once they have
+    /// So many viewers are read at once, and their delays counted; the others are read in rounds once they have
     /// joined, every byte compared all the same.
     pub prompt: usize,
+    /// Length of such a round, in milliseconds. From 40 on the kernel acknowledges before the viewer reads, by a
+    /// timer on the server's core.
+    pub round_ms: u64,
 }
 
 /// How long.
@@ -146,7 +149,8 @@ impl Default for View {
             slow: 0,
             stalled: 0,
             churn: 0,
-            prompt: 1000,
+            prompt: 250,
+            round_ms: 30,
         }
     }
 }
@@ -199,6 +203,7 @@ impl Scenario {
             (self.publish.streams > MAX_STREAMS, "publish.streams: 1000000 or fewer"),
             (self.view.all() > MAX_VIEWERS, "view: 10000000 viewers of all kinds or fewer"),
             (self.view.all() > 0 && self.view.protocols.is_empty(), "view.protocols: one or more"),
+            (!(1..=1000).contains(&self.view.round_ms), "view.round_ms: 1 to 1000"),
             (self.view.churn > 0 && self.view.viewers == 0, "view.churn: there are no viewers"),
             (self.view.class.is_some() && !self.view.classes.is_empty(), "view: class or classes, not both"),
             (self.clip.fps == 0 || self.clip.fps > 240, "clip.fps: 1 to 240"),

@@ -30,7 +30,8 @@ fn parse(bytes: &[u8]) -> Result<Draft, String> {
     FlvReader::new(FlvLimits::default()).push(bytes, &mut take).map_err(|error| error.to_string())?;
     check(&info)?;
     // The loop begins with a keyframe.
-    let Some(first) = packets.iter().position(|packet| packet.kind == Kind::Video && packet.flags.keyframe) else {
+    let Some(first) = packets.iter().position(|packet| packet.kind == Kind::Video && packet.flags.keyframe)
+    else {
         return Err("no keyframe".into());
     };
     let mut packets = packets.split_off(first);
@@ -65,4 +66,3 @@ fn marked(packet: &Packet) -> Bytes {
     payload.extend_from_slice(&packet.payload);
     Bytes::from(payload)
 }
-

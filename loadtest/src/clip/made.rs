@@ -7,8 +7,8 @@ use media::{Codec, Flags, Kind, MetaValue, Metadata, Packet, StreamInfo, Timesta
 
 /// x264, High, 1280x720 at 25 frames a second.
 const SPS: [u8; 26] = [
-    0x67, 0x64, 0x00, 0x1f, 0xac, 0xd9, 0x40, 0x50, 0x05, 0xbb, 0x01, 0x10, 0x00, 0x00, 0x03, 0x00, 0x10, 0x00, 0x00,
-    0x03, 0x03, 0x20, 0xf1, 0x83, 0x19, 0x60,
+    0x67, 0x64, 0x00, 0x1f, 0xac, 0xd9, 0x40, 0x50, 0x05, 0xbb, 0x01, 0x10, 0x00, 0x00, 0x03, 0x00, 0x10,
+    0x00, 0x00, 0x03, 0x03, 0x20, 0xf1, 0x83, 0x19, 0x60,
 ];
 const PPS: [u8; 6] = [0x68, 0xeb, 0xe3, 0xcb, 0x22, 0xc0];
 /// AAC-LC, 44.1 kHz, two channels.
@@ -67,7 +67,10 @@ fn pictures(
         let size = bytes * weight / weights - bytes * weight_before / weights;
         weight_before = weight;
         let Some(slice) = size.checked_sub(AROUND_PICTURE).filter(|left| *left > 0) else {
-            return Err(format!("clip.video_kbps: {} is too low for {fps} pictures a second", asked.video_kbps));
+            return Err(format!(
+                "clip.video_kbps: {} is too low for {fps} pictures a second",
+                asked.video_kbps
+            ));
         };
         let mut payload = mark::video_unit();
         payload.extend(u32::try_from(slice + 1).unwrap_or(u32::MAX).to_be_bytes());

@@ -32,9 +32,9 @@ impl Mark {
     /// Its bytes.
     pub fn bytes(self) -> [u8; NUMBERS] {
         let fields = [(self.number, 8), (u64::from(self.stream), 3), (self.sent_us, 8), (self.check(), 5)];
-        let digits = fields
-            .into_iter()
-            .flat_map(|(value, count)| (0..count).rev().map(move |at| 0x80 | (value >> (7 * at)).to_le_bytes()[0]));
+        let digits = fields.into_iter().flat_map(|(value, count)| {
+            (0..count).rev().map(move |at| 0x80 | (value >> (7 * at)).to_le_bytes()[0])
+        });
         let mut out = [0; NUMBERS];
         for (byte, digit) in out.iter_mut().zip(digits) {
             *byte = digit;

@@ -78,7 +78,9 @@ impl Clip {
         let mut pieces = Vec::with_capacity(packets.len());
         for packet in &packets {
             let mut body = Vec::new();
-            let Some(kind) = write_packet(info.track(packet.kind), packet, Form::LEGACY, &mut body) else { continue };
+            let Some(kind) = write_packet(info.track(packet.kind), packet, Form::LEGACY, &mut body) else {
+                continue;
+            };
             let Some(count) = counts.get_mut(lane(kind)) else { continue };
             let ms = u64::try_from(packet.dts.millis()).unwrap_or(0);
             let keyframe = packet.kind == Kind::Video && packet.flags.keyframe;
@@ -138,7 +140,8 @@ impl Clip {
 
     /// Longest distance of two keyframes, in milliseconds.
     pub fn gop_ms(&self) -> u64 {
-        let keys: Vec<u64> = self.pieces.iter().filter(|piece| piece.keyframe).map(|piece| piece.ms).collect();
+        let keys: Vec<u64> =
+            self.pieces.iter().filter(|piece| piece.keyframe).map(|piece| piece.ms).collect();
         let last = self.length_ms.saturating_sub(keys.last().copied().unwrap_or(0));
         keys.windows(2).filter_map(|pair| pair.last()?.checked_sub(*pair.first()?)).fold(last, u64::max)
     }
@@ -162,7 +165,8 @@ mod tests {
             assert!(clip.stamp_ms(number) >= last);
             last = clip.stamp_ms(number);
         }
-        let picture = clip.pieces.iter().find(|piece| !piece.keyframe && piece.kind == TagKind::Video).unwrap();
+        let picture =
+            clip.pieces.iter().find(|piece| !piece.keyframe && piece.kind == TagKind::Video).unwrap();
         let key = clip.pieces.iter().find(|piece| piece.keyframe).unwrap();
         assert!(key.body.len() > 4 * picture.body.len());
     }

@@ -1,7 +1,7 @@
 //! The viewers of one generator thread: who comes when, who is read when, who leaves.
 //!
 //! A sample of the viewers is read at once; their delays are counted. The others, once they have joined, are read in
-//! turns of [`ROUND_US`]: every byte is still compared, at a fraction of the system calls, so that one core can watch ten
+//! turns: every byte is still compared, at a fraction of the system calls, so that one core can watch ten
 //! thousand.
 
 use super::shared::Shared;
@@ -17,8 +17,6 @@ use std::sync::atomic::Ordering;
 
 /// Turns of the viewers that are not read at once.
 const TURNS: usize = 20;
-/// All turns together.
-const ROUND_US: u64 = 40_000;
 /// After its join a viewer is read at once for so long: the GOP that it starts with comes fast.
 const FRESH_US: u64 = 1_000_000;
 /// A viewer without a byte for so long stalls.
@@ -29,6 +27,9 @@ const LOOK_US: u64 = 100_000;
 const SMALL_BUFFER: usize = 8192;
 /// Longest name of an application or stream.
 const NAME_BYTES: usize = 255;
+
+/// Viewers that connect in one round of the loop: so many take about a millisecond.
+const MOST_ARRIVALS: usize = 64;
 
 struct Seat {
     viewer: Viewer,
@@ -98,7 +99,10 @@ impl Crowd {
     /// Those whose time has come connect.
     pub fn arrive(&mut self, prompt: &Poller) {
         let from_us = self.shared.view_from_us.load(Ordering::Acquire);
-        while self.next_number < self.shared.viewers() {
+        for _ in 0..MOST_ARRIVALS {
+            if self.next_number >= self.shared.viewers() {
+                break;
+            }
             let ramp = u64::from(self.shared.scenario.view.ramp);
             let after_us = (self.next_number as u64 * 1_000_000).checked_div(ramp).unwrap_or(0);
             if from_us.saturating_add(after_us) > now_us() {
@@ -132,8 +136,9 @@ impl Crowd {
     /// What the clock brings: turns, slow readers, stalls, leaving. Where the whole crowd stands goes to `shared`.
     pub fn tick(&mut self, prompt: &Poller) {
         let now = now_us();
+        let round_us = self.shared.scenario.view.round_ms * 1000;
         while self.turn_due_us <= now {
-            self.turn_due_us = self.turn_due_us.max(now.saturating_sub(ROUND_US)) + ROUND_US / TURNS as u64;
+            self.turn_due_us = self.turn_due_us.max(now.saturating_sub(round_us)) + round_us / TURNS as u64;
             self.next_turn = (self.next_turn + 1) % TURNS;
             self.read_turn(self.next_turn);
         }
