@@ -10,26 +10,7 @@ mod dial;
 mod generator;
 mod measure;
 mod outcome;
-mod proc {
-    use std::time::Duration;
-    #[derive(Default)]
-    pub struct Sample {
-        pub user: Duration,
-        pub system: Duration,
-        pub rss_kib: u64,
-        pub system_calls: Option<u64>,
-    }
-    pub struct Account(u32);
-    impl Account {
-        pub fn of(pid: u32) -> Self {
-            Self(pid)
-        }
-        pub fn sample(&self) -> Sample {
-            let _ = self.0;
-            Sample::default()
-        }
-    }
-}
+mod proc;
 mod publish;
 mod run;
 mod scenario;
