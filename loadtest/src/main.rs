@@ -14,14 +14,16 @@ mod proc;
 mod publish;
 mod run;
 mod scenario;
+mod servers;
 mod target;
 mod view;
 
 use clap::{Args, Parser, Subcommand};
 use outcome::Outcome;
 use scenario::Scenario;
+use std::io::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use target::Target;
 
@@ -43,6 +45,9 @@ struct Run {
     /// Scenario files.
     #[arg(required = true, value_name = "SCENARIO")]
     scenarios: Vec<PathBuf>,
+    /// Program of Shardcast to start for each scenario; beside this one if neither this nor --rtmp is given.
+    #[arg(long, conflicts_with = "rtmp")]
+    binary: Option<PathBuf>,
     /// RTMP address of a server that runs already.
     #[arg(long)]
     rtmp: Option<SocketAddr>,
@@ -96,20 +101,81 @@ fn load(paths: &[PathBuf]) -> Result<Vec<Scenario>, Failure> {
 }
 
 fn run_all(run: &Run) -> Result<(), Failure> {
-    for scenario in load(&run.scenarios)? {
-        let Some(rtmp) = run.rtmp else { return Err((2, "--rtmp is wanted".into())) };
-        let target = Target {
-            name: run.name.clone(),
-            version: String::new(),
-            rtmp,
-            http: run.http,
-            app: run.app.clone(),
-            pid: run.pid,
-        };
-        let outcome: Outcome = run::drive(&scenario, &target, !run.json)
-            .map_err(|why| (1, format!("{}: {why}", scenario.name)))?;
-        let line = serde_json::to_string(&outcome).unwrap_or_default();
-        println!("{line}");
+    let scenarios = load(&run.scenarios)?;
+    let mut outcomes = Vec::new();
+    for scenario in &scenarios {
+        let outcome = run_one(run, scenario).map_err(|why| (1, format!("{}: {why}", scenario.name)))?;
+        let line = serde_json::to_string(&outcome).map_err(|error| (1, error.to_string()))?;
+        if run.json {
+            println!("{line}");
+        }
+        if let Some(folder) = &run.out {
+            append(folder, &line).map_err(|error| (1, format!("{}: {error}", folder.display())))?;
+        }
+        outcomes.push(outcome);
+    }
+    if !run.json {
+        show(&outcomes);
     }
     Ok(())
+}
+
+fn run_one(run: &Run, scenario: &Scenario) -> Result<Outcome, String> {
+    let Some(rtmp) = run.rtmp else {
+        let beside = || std::env::current_exe().map(|path| path.with_file_name("shardcast"));
+        let binary = run.binary.clone().map_or_else(beside, Ok).map_err(|error| error.to_string())?;
+        let server = servers::shardcast(scenario, &binary)?;
+        return run::drive(scenario, server.target(), !run.json);
+    };
+    let (name, app) = (run.name.clone(), run.app.clone());
+    let target = Target { name, version: String::new(), rtmp, http: run.http, app, pid: run.pid };
+    run::drive(scenario, &target, !run.json)
+}
+
+fn append(folder: &Path, line: &str) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let file = folder.join(format!("{}-run.jsonl", run::date()));
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(file)?;
+    writeln!(file, "{line}")
+}
+
+/// A short table for people.
+fn show(outcomes: &[Outcome]) {
+    println!(
+        "{:<20} {:>7} {:>6} {:>6} {:>8} {:>8} {:>8} {:>8} {:>8} {:>9} {:>7} {:>6}",
+        "scenario",
+        "joined",
+        "failed",
+        "faults",
+        "join p99",
+        "p50 ms",
+        "p99 ms",
+        "max ms",
+        "GiB",
+        "CPU s/GiB",
+        "KiB/v",
+        "gen."
+    );
+    for outcome in outcomes {
+        let seen = &outcome.viewers;
+        let cpu = if seen.bytes == 0 { f64::NAN } else { outcome.cpu_per_gib() };
+        println!(
+            "{:<20} {:>7} {:>6} {:>6} {:>8.1} {:>8.1} {:>8.1} {:>8.1} {:>8.2} {:>9.2} {:>7.1} {:>5.0}%",
+            outcome.scenario.name,
+            seen.joined,
+            seen.failed,
+            seen.gaps + seen.repeats + seen.reordered + seen.corrupt,
+            seen.join_ms.p99,
+            seen.delay_ms.p50,
+            seen.delay_ms.p99,
+            seen.delay_ms.max,
+            outcome.gib(),
+            cpu,
+            outcome.kib_per_viewer(),
+            seen.generator_load * 100.0,
+        );
+        for note in seen.notes.iter().chain(&seen.refused_notes) {
+            println!("  {note}");
+        }
+    }
 }

@@ -32,6 +32,8 @@ pub struct Tally {
     pub delay: Option<Histogram<u64>>,
     /// Microseconds from connect to the first keyframe.
     pub join: Option<Histogram<u64>>,
+    /// Microseconds from one round of the generator's loop to the next.
+    pub round: Option<Histogram<u64>>,
     /// Packets compared; part of `seen` in the end.
     pub packets: u64,
     /// Payload bytes of the connections.
@@ -41,7 +43,14 @@ pub struct Tally {
 impl Default for Tally {
     fn default() -> Self {
         let histogram = || Histogram::new_with_bounds(1, LONGEST_US, 3).ok();
-        Self { seen: Viewers::default(), delay: histogram(), join: histogram(), packets: 0, bytes: 0 }
+        Self {
+            seen: Viewers::default(),
+            delay: histogram(),
+            join: histogram(),
+            round: histogram(),
+            packets: 0,
+            bytes: 0,
+        }
     }
 }
 
@@ -51,8 +60,15 @@ impl Tally {
         let Viewers { asked, joined, failed, refused_notes, .. } = std::mem::take(&mut self.seen);
         self.seen = Viewers { asked, joined, failed, refused_notes, ..Viewers::default() };
         (self.packets, self.bytes) = (0, 0);
-        if let Some(delay) = &mut self.delay {
-            delay.reset();
+        for histogram in [&mut self.delay, &mut self.round].into_iter().flatten() {
+            histogram.reset();
+        }
+    }
+
+    /// The generator's loop has come round, in microseconds.
+    pub fn came_round(&mut self, us: u64) {
+        if let Some(round) = &mut self.round {
+            round.saturating_record(us.max(1));
         }
     }
 
@@ -117,13 +133,18 @@ pub fn merged(tallies: Vec<Tally>) -> Viewers {
     let mut whole = Tally::default();
     for tally in tallies {
         add(&mut all, &tally);
-        for (whole, part) in [(&mut whole.delay, &tally.delay), (&mut whole.join, &tally.join)] {
+        for (whole, part) in [
+            (&mut whole.delay, &tally.delay),
+            (&mut whole.join, &tally.join),
+            (&mut whole.round, &tally.round),
+        ] {
             if let (Some(whole), Some(part)) = (whole, part) {
                 let _ = whole.add(part);
             }
         }
     }
     all.join_ms = whole.join.as_ref().map(spread).unwrap_or_default();
+    all.generator_round_ms = whole.round.as_ref().map(spread).unwrap_or_default();
     if let Some(delay) = &whole.delay {
         all.delay_ms = spread(delay);
         if !delay.is_empty() {

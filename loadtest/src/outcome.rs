@@ -58,6 +58,9 @@ pub struct Viewers {
     pub delay_curve: Vec<(f64, f64)>,
     /// Share of one core that the generator itself used (past 0.9 its figures are doubtful).
     pub generator_load: f64,
+    /// How long the generator's rounds took, in milliseconds: 1 if it keeps up; delays cannot be told finer.
+    #[serde(default)]
+    pub generator_round_ms: Spread,
     /// Viewers that left and were replaced while it was counted.
     #[serde(default)]
     pub churned: u64,

@@ -98,7 +98,8 @@ fn resident_kib(pid: u32) -> u64 {
         let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
         line.split_whitespace().next()?.parse().ok()
     });
-    let all = || read(pid, "statm")?.split_whitespace().nth(1)?.parse().ok().map(|pages: u64| pages * PAGE_KIB);
+    let all =
+        || read(pid, "statm")?.split_whitespace().nth(1)?.parse().ok().map(|pages: u64| pages * PAGE_KIB);
     shared.or_else(all).unwrap_or(0)
 }
 

@@ -189,6 +189,23 @@ pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
+/// Today as `2026-11-23`, in UTC.
+pub fn date() -> String {
+    date_of(now() / 86_400)
+}
+
+/// Days since 1970 to a date of the civil calendar, as Howard Hinnant's `civil_from_days`.
+fn date_of(days: u64) -> String {
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (year, month) = if month < 10 { (year, month + 3) } else { (year + 1, month - 9) };
+    format!("{:04}-{month:02}-{day:02}", year + era * 400)
+}
+
 /// Processor, cores, kernel.
 pub fn machine() -> String {
     let read = |path| std::fs::read_to_string(path).unwrap_or_default();
@@ -208,4 +225,22 @@ pub fn commit() -> String {
     let Some(commit) = git(&["rev-parse", "--short=10", "HEAD"]) else { return "?".into() };
     let is_changed = git(&["status", "--porcelain", "-uno"]).is_some_and(|text| !text.is_empty());
     format!("{commit}{}", if is_changed { "+" } else { "" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_become_dates() {
+        for (days, date) in [
+            (0, "1970-01-01"),
+            (11_016, "2000-02-29"),
+            (11_017, "2000-03-01"),
+            (20_454, "2026-01-01"),
+            (20_780, "2026-11-23"),
+        ] {
+            assert_eq!(date_of(days), date);
+        }
+    }
 }

@@ -76,8 +76,11 @@ pub fn run(shared: Arc<Shared>, index: usize, threads: usize) -> Result<Tally, S
 impl Generator {
     fn run(&mut self) -> std::io::Result<()> {
         let mut counted = None;
+        let mut before = now_us();
         loop {
             let now = now_us();
+            self.crowd.tally.came_round(now.saturating_sub(before));
+            before = now;
             match self.shared.phase() {
                 Phase::Count if counted.is_none() => {
                     self.tell();
