@@ -58,6 +58,24 @@ pub struct Viewers {
     pub delay_curve: Vec<(f64, f64)>,
     /// Share of one core that the generator itself used (past 0.9 its figures are doubtful).
     pub generator_load: f64,
+    /// How long the generator's rounds took, in milliseconds: 1 if it keeps up; delays cannot be told finer.
+    #[serde(default)]
+    pub generator_round_ms: Spread,
+    /// Viewers that left and were replaced while it was counted.
+    #[serde(default)]
+    pub churned: u64,
+    /// Slow and stalled readers whose connection the server ended.
+    #[serde(default)]
+    pub slow_closed: u64,
+    /// Packets that the server left out for slow readers.
+    #[serde(default)]
+    pub skipped_by_slow: u64,
+    /// The first faults (gaps, repeats, reorderings, corruption), in words.
+    #[serde(default)]
+    pub notes: Vec<String>,
+    /// Why the first of the failed viewers failed.
+    #[serde(default)]
+    pub refused_notes: Vec<String>,
 }
 
 /// A distribution in short.

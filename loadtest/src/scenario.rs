@@ -5,6 +5,11 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// Most streams: their number must fit the mark.
+const MAX_STREAMS: usize = 1_000_000;
+/// Most viewers of all kinds: 500 source addresses.
+const MAX_VIEWERS: usize = 10_000_000;
+
 /// A whole scenario.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -82,12 +87,21 @@ pub struct View {
     /// Latency class asked for (a query that only Shardcast knows); the server's default if not given.
     #[serde(with = "class_name")]
     pub class: Option<LatencyClass>,
+    /// Several classes instead: the scenario is run once with each, as `name-class`.
+    #[serde(with = "class_names", skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<LatencyClass>,
     /// Further viewers that read at a tenth of the rate.
     pub slow: usize,
     /// Further viewers that never read.
     pub stalled: usize,
     /// Viewers that leave, and others that come instead, each second.
     pub churn: u32,
+    /// So many viewers are read at once, and their delays counted; the others are read in rounds once they have
+    /// joined, every byte compared all the same.
+    pub prompt: usize,
+    /// Length of such a round, in milliseconds. From 40 on the kernel acknowledges before the viewer reads, by a
+    /// timer on the server's core.
+    pub round_ms: u64,
 }
 
 /// How long.
@@ -131,9 +145,12 @@ impl Default for View {
             protocols: vec![Protocol::HttpFlv],
             ramp: 500,
             class: None,
+            classes: Vec::new(),
             slow: 0,
             stalled: 0,
             churn: 0,
+            prompt: 250,
+            round_ms: 30,
         }
     }
 }
@@ -151,16 +168,27 @@ impl Default for Server {
 }
 
 impl Scenario {
-    /// Reads a file.
+    /// Reads a file; one scenario, or one for each class it names.
     ///
     /// # Errors
     /// One line that names the file and what is wrong with it.
-    pub fn load(path: &Path) -> Result<Self, String> {
+    pub fn load(path: &Path) -> Result<Vec<Self>, String> {
         let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        let scenario: Self =
-            toml::from_str(&text).map_err(|error| format!("{}: {}", path.display(), error.message()))?;
-        scenario.check().map_err(|what| format!("{}: {what}", path.display()))?;
-        Ok(scenario)
+        Self::parse(&text).map_err(|what| format!("{}: {what}", path.display()))
+    }
+
+    fn parse(text: &str) -> Result<Vec<Self>, String> {
+        let mut one: Self = toml::from_str(text).map_err(|error| one_line(&error))?;
+        one.check()?;
+        let classes = std::mem::take(&mut one.view.classes);
+        if classes.is_empty() {
+            return Ok(vec![one]);
+        }
+        let of = |class: LatencyClass| {
+            let view = View { class: Some(class), ..one.view.clone() };
+            Self { name: format!("{}-{}", one.name, class.name()), view, ..one.clone() }
+        };
+        Ok(classes.into_iter().map(of).collect())
     }
 
     /// The time that is counted.
@@ -172,7 +200,12 @@ impl Scenario {
         let rules = [
             (self.name.is_empty() || self.name.contains(['/', ' ']), "name: one word is wanted"),
             (self.publish.streams == 0, "publish.streams: 1 or more"),
-            (self.view.viewers > 0 && self.view.protocols.is_empty(), "view.protocols: one or more"),
+            (self.publish.streams > MAX_STREAMS, "publish.streams: 1000000 or fewer"),
+            (self.view.all() > MAX_VIEWERS, "view: 10000000 viewers of all kinds or fewer"),
+            (self.view.all() > 0 && self.view.protocols.is_empty(), "view.protocols: one or more"),
+            (!(1..=1000).contains(&self.view.round_ms), "view.round_ms: 1 to 1000"),
+            (self.view.churn > 0 && self.view.viewers == 0, "view.churn: there are no viewers"),
+            (self.view.class.is_some() && !self.view.classes.is_empty(), "view: class or classes, not both"),
             (self.clip.fps == 0 || self.clip.fps > 240, "clip.fps: 1 to 240"),
             (self.clip.gop_ms < 100, "clip.gop_ms: 100 or more"),
             (self.time.measure_ms == 0, "time.measure_ms: 1 or more"),
@@ -180,6 +213,33 @@ impl Scenario {
             (self.server.generator_cores.is_empty(), "server.generator_cores: one or more"),
         ];
         rules.into_iter().find(|(broken, _)| *broken).map_or(Ok(()), |(_, what)| Err(what.into()))
+    }
+}
+
+impl View {
+    /// Viewers of every kind.
+    pub const fn all(&self) -> usize {
+        self.viewers.saturating_add(self.slow).saturating_add(self.stalled)
+    }
+}
+
+/// What is wrong, and in which line.
+fn one_line(error: &toml::de::Error) -> String {
+    error.message().lines().collect::<Vec<_>>().join(" ")
+}
+
+mod class_names {
+    use super::LatencyClass;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(classes: &[LatencyClass], to: S) -> Result<S::Ok, S::Error> {
+        classes.iter().map(|class| class.name()).collect::<Vec<_>>().serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<LatencyClass>, D::Error> {
+        let names = Vec::<String>::deserialize(from)?;
+        let class = |name: &String| name.parse().map_err(|()| D::Error::custom("live, normal or bulk"));
+        names.iter().map(class).collect()
     }
 }
 
@@ -198,5 +258,61 @@ mod class_name {
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<LatencyClass>, D::Error> {
         let Some(name) = Option::<String>::deserialize(from)? else { return Ok(None) };
         name.parse().map(Some).map_err(|()| D::Error::custom("live, normal or bulk"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn little_needs_to_be_said() {
+        let [scenario] = &Scenario::parse("name = \"x\"").unwrap()[..] else { panic!() };
+        assert_eq!((scenario.view.viewers, scenario.publish.streams), (100, 1));
+        assert_eq!(scenario.measured(), Duration::from_secs(15));
+    }
+
+    #[test]
+    fn one_scenario_a_class() {
+        let text = "name = \"x\"\n[view]\nclasses = [\"live\", \"bulk\"]";
+        let all = Scenario::parse(text).unwrap();
+        let names: Vec<_> = all.iter().map(|one| (one.name.as_str(), one.view.class)).collect();
+        assert_eq!(names, [("x-live", Some(LatencyClass::Live)), ("x-bulk", Some(LatencyClass::Bulk))]);
+        let line = serde_json::to_string(&all[0]).unwrap();
+        assert_eq!(serde_json::from_str::<Scenario>(&line).unwrap().name, "x-live");
+    }
+
+    #[test]
+    fn mistakes_are_told_in_one_line() {
+        for (text, what) in [
+            ("", "missing field `name`"),
+            ("name = \"a b\"", "name: one word"),
+            ("name = \"x\"\nnmae = 1", "unknown field `nmae`"),
+            ("name = \"x\"\n[publish]\nstreams = 0", "publish.streams"),
+            ("name = \"x\"\n[view]\nprotocols = []", "view.protocols"),
+            ("name = \"x\"\n[view]\nprotocols = [\"hls\"]", "unknown variant `hls`"),
+            ("name = \"x\"\n[view]\nclass = \"fast\"", "live, normal or bulk"),
+            ("name = \"x\"\n[view]\nclass = \"live\"\nclasses = [\"bulk\"]", "not both"),
+            ("name = \"x\"\n[view]\nviewers = -1", "invalid value"),
+            ("name = \"x\"\n[clip]\nfps = 0", "clip.fps"),
+            ("name = \"x\"\n[time]\nmeasure_ms = 0", "time.measure_ms"),
+            ("name = \"x\"\n[server]\ncores = []", "server.cores"),
+        ] {
+            let told = Scenario::parse(text).unwrap_err();
+            assert!(told.contains(what) && !told.contains('\n'), "{text}: {told}");
+        }
+    }
+
+    #[test]
+    fn the_scenarios_that_come_with_it_are_right() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+        let mut names = std::collections::BTreeSet::new();
+        for entry in std::fs::read_dir(folder).unwrap() {
+            for one in Scenario::load(&entry.unwrap().path()).unwrap() {
+                assert!(names.insert(one.name.clone()), "{} twice", one.name);
+                assert!(!one.about.is_empty(), "{}", one.name);
+            }
+        }
+        assert!(names.len() >= 12, "{names:?}");
     }
 }
