@@ -7,6 +7,7 @@ mod check;
 mod clip;
 mod clock;
 mod dial;
+mod floor;
 mod generator;
 mod measure;
 mod outcome;
@@ -38,6 +39,23 @@ struct Command {
 enum What {
     /// Drive one server with scenarios.
     Run(Run),
+    /// What the kernel alone costs: a program that does nothing but send.
+    Floor(Floor),
+    #[command(hide = true)]
+    FloorServer { address: SocketAddr, tick_ms: u64, scenario: String },
+}
+
+#[derive(Args)]
+struct Floor {
+    /// Scenario files; of each the viewers and the clip count.
+    #[arg(required = true, value_name = "SCENARIO")]
+    scenarios: Vec<PathBuf>,
+    /// Milliseconds between two writes; 0: one write a packet. As the scenario's latency class if not given.
+    #[arg(long)]
+    tick_ms: Option<u64>,
+    /// Folder to append the results to, as DATE-run.jsonl.
+    #[arg(long)]
+    out: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -81,6 +99,10 @@ fn main() -> ExitCode {
     };
     let result = match command.what {
         What::Run(run) => run_all(&run),
+        What::Floor(floor) => floor_all(&floor),
+        What::FloorServer { address, tick_ms, scenario } => {
+            floor::serve(address, tick_ms, &scenario).map_err(|why| (1, why))
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -120,6 +142,21 @@ fn run_all(run: &Run) -> Result<(), Failure> {
     Ok(())
 }
 
+fn floor_all(asked: &Floor) -> Result<(), Failure> {
+    let mut outcomes = Vec::new();
+    for scenario in &load(&asked.scenarios)? {
+        let outcome = floor::main(scenario, asked.tick_ms, true);
+        let outcome = outcome.map_err(|why| (1, format!("{}: {why}", scenario.name)))?;
+        if let Some(folder) = &asked.out {
+            let line = serde_json::to_string(&outcome).map_err(|error| (1, error.to_string()))?;
+            append(folder, &line).map_err(|error| (1, format!("{}: {error}", folder.display())))?;
+        }
+        outcomes.push(outcome);
+    }
+    show(&outcomes);
+    Ok(())
+}
+
 fn run_one(run: &Run, scenario: &Scenario) -> Result<Outcome, String> {
     let Some(rtmp) = run.rtmp else {
         let beside = || std::env::current_exe().map(|path| path.with_file_name("shardcast"));
@@ -128,7 +165,8 @@ fn run_one(run: &Run, scenario: &Scenario) -> Result<Outcome, String> {
         return run::drive(scenario, server.target(), !run.json);
     };
     let (name, app) = (run.name.clone(), run.app.clone());
-    let target = Target { name, version: String::new(), rtmp, http: run.http, app, pid: run.pid };
+    let (http, pid) = (run.http, run.pid);
+    let target = Target { name, version: String::new(), rtmp, http, app, pid, feeds_itself: false };
     run::drive(scenario, &target, !run.json)
 }
 

@@ -89,9 +89,10 @@ fn steps(shared: &Shared, bar: &ProgressBar) -> Result<Used, String> {
 
     let first_gop = Duration::from_millis(shared.clip.gop_ms() * 2);
     let limit = PUBLISH_LIMIT + first_gop + ramp(publish.streams, publish.ramp);
+    let publishers = if shared.target.feeds_itself { 0 } else { publish.streams };
     wait(shared, limit, bar, |shared| {
         let ready = shared.ready.load(Ordering::Relaxed);
-        (ready >= publish.streams, format!("{ready} of {} streams published", publish.streams))
+        (ready >= publishers, format!("{ready} of {publishers} streams published"))
     })?;
     let idle = sample();
 

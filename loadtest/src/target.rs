@@ -17,4 +17,6 @@ pub struct Target {
     pub app: String,
     /// Process whose tree is accounted for; `None`: nothing is.
     pub pid: Option<u32>,
+    /// It makes the streams itself: nobody publishes to it.
+    pub feeds_itself: bool,
 }

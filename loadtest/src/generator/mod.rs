@@ -133,7 +133,7 @@ impl Generator {
     /// New publishers connect, and all send what is due.
     fn publish(&mut self, now: u64) {
         let publish = self.shared.scenario.publish.clone();
-        while self.next_stream < publish.streams {
+        while !self.shared.target.feeds_itself && self.next_stream < publish.streams {
             let after =
                 (self.next_stream as u64 * 1_000_000).checked_div(u64::from(publish.ramp)).unwrap_or(0);
             if self.begun_us + after > now {

@@ -50,6 +50,7 @@ pub fn shardcast(scenario: &Scenario, binary: &Path) -> Result<Running, String> 
         http: Some(http),
         app: "live".into(),
         pid: Some(child.id()),
+        feeds_itself: false,
     };
     Running::wait(child, target, log)
 }
