@@ -195,3 +195,13 @@ fn player(wish: &Wish, seed: u64) -> PlayerSession {
     }
     PlayerSession::new(dial, Wanted { media: false, tags: true }, seed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_thousand_viewers_take_little_memory() {
+        assert!(size_of::<Viewer>() <= 640, "{} bytes", size_of::<Viewer>());
+    }
+}
