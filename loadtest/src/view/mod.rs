@@ -136,6 +136,17 @@ impl Viewer {
         Ok(())
     }
 
+    /// Throws away what is there; whether the connection was found to be over.
+    pub fn drain(&self, scratch: &mut [u8]) -> bool {
+        loop {
+            match rt::recv_now(self.fd.as_fd(), scratch) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(error) => return error.kind() != ErrorKind::WouldBlock,
+            }
+        }
+    }
+
     fn take(&mut self, mut bytes: &[u8], env: &mut Env<'_>) -> Result<(), String> {
         match &mut self.way {
             Way::Flv(carrier, tags) => {
