@@ -64,7 +64,7 @@ pub struct Viewers {
     /// Viewers that left and were replaced while it was counted.
     #[serde(default)]
     pub churned: u64,
-    /// Slow and stalled readers whose connection the server ended.
+    /// Slow and stalled readers whose connection the server ended, seen at the latest when they read on in the end.
     #[serde(default)]
     pub slow_closed: u64,
     /// Packets that the server left out for slow readers.

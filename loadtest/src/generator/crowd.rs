@@ -14,6 +14,7 @@ use media::StreamKey;
 use rt::{Poller, Ready};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 /// Turns of the viewers that are not read at once.
 const TURNS: usize = 20;
@@ -30,6 +31,9 @@ const NAME_BYTES: usize = 255;
 
 /// Viewers that connect in one round of the loop: so many take about a millisecond.
 const MOST_ARRIVALS: usize = 64;
+
+/// How long held-back viewers look for the end of their connections.
+const END_LIMIT: Duration = Duration::from_secs(2);
 
 struct Seat {
     viewer: Viewer,
@@ -94,6 +98,26 @@ impl Crowd {
     pub fn finish(&mut self) {
         let silent = self.seats.iter().flatten().filter(|s| s.viewer.pace == Pace::Full && !s.viewer.heard);
         self.tally.seen.silent = silent.count() as u64;
+        self.look_for_ends();
+    }
+
+    /// The end of a connection stands behind what was not read: those that were held back read it now, uncounted, to
+    /// see whether the server had ended it.
+    fn look_for_ends(&mut self) {
+        let begin = Instant::now();
+        let mut left: Vec<usize> = (0..self.seats.len()).collect();
+        while begin.elapsed() < END_LIMIT {
+            left.retain(|at| {
+                let Some(Some(seat)) = self.seats.get(*at) else { return false };
+                let ended = seat.viewer.is_held_back() && seat.viewer.drain(&mut self.scratch);
+                self.tally.seen.slow_closed += u64::from(ended);
+                seat.viewer.is_held_back() && !ended
+            });
+            if left.is_empty() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Those whose time has come connect.

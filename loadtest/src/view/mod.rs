@@ -136,6 +136,17 @@ impl Viewer {
         Ok(())
     }
 
+    /// Throws away what is there; whether the connection was found to be over.
+    pub fn drain(&self, scratch: &mut [u8]) -> bool {
+        loop {
+            match rt::recv_now(self.fd.as_fd(), scratch) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(error) => return error.kind() != ErrorKind::WouldBlock,
+            }
+        }
+    }
+
     fn take(&mut self, mut bytes: &[u8], env: &mut Env<'_>) -> Result<(), String> {
         match &mut self.way {
             Way::Flv(carrier, tags) => {
@@ -194,4 +205,14 @@ fn player(wish: &Wish, seed: u64) -> PlayerSession {
         dial.query = Query(vec![("class".into(), class.name().into())]);
     }
     PlayerSession::new(dial, Wanted { media: false, tags: true }, seed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_thousand_viewers_take_little_memory() {
+        assert!(size_of::<Viewer>() <= 640, "{} bytes", size_of::<Viewer>());
+    }
 }
