@@ -303,7 +303,11 @@ impl Shard {
         match why {
             Gone::Panicked => bump(&self.inner().counters.panics),
             Gone::Protocol(Some(rule)) => self.count_error(rule),
-            Gone::Stopped(StopReason::TooSlow) => self.count_limit("viewer stuck"),
+            Gone::Stopped(StopReason::TooSlow) => {
+                self.count_limit("viewer stuck");
+                // Else the kernel would keep what it does not read, for minutes.
+                let _ = rt::set_linger_zero(viewer.fd());
+            }
             _ => {}
         }
         viewer.session.end(why.text());

@@ -7,7 +7,7 @@ use common::*;
 use engine::Config;
 use engine::config::OnConflict;
 use media::{JoinStart, Refusal, StopReason};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -135,6 +135,13 @@ fn a_thousand_that_never_read_cost_bounded_memory_and_are_closed() {
         }
         assert!(held < 4_000_000, "{held} bytes in the log");
         until("all closed", || shard.stream_stats()[0].viewers == 0).await;
+        // What they did not read is not kept by the kernel: they are reset.
+        for far in &mut stuck {
+            let end = std::iter::from_fn(|| Some(far.stream.read(&mut [0; 65_536])))
+                .find(|read| !matches!(read, Ok(n) if *n > 0));
+            let error = end.unwrap().expect_err("closed, not reset");
+            assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+        }
     });
 }
 

@@ -83,8 +83,7 @@ pub fn serve(address: SocketAddr, tick_ms: u64, scenario: &str) -> Result<(), St
         .iter()
         .map(|core| {
             let asked = scenario.clip.clone();
-            let spec =
-                ShardSpec { name: format!("floor-{core}"), cpu: Some(*core), backend: Backend::Epoll };
+            let spec = ShardSpec { name: format!("floor-{core}"), cpu: Some(*core), backend: Backend::Epoll };
             rt::spawn_shard(spec, move || async move {
                 let served = Clip::of(&asked).and_then(|clip| {
                     let mut floor = Floor::new(clip, address).map_err(|error| error.to_string())?;
