@@ -60,6 +60,8 @@ pub(crate) struct Inner {
     pub fanout: Notify,
     pub counters: Counters,
     pub draining: Cell<bool>,
+    /// Who is to be told when draining begins.
+    pub on_drain: RefCell<Vec<Notify>>,
     pub drained: Notify,
     started: Moment,
 }
@@ -118,6 +120,7 @@ impl Shard {
             fanout: Notify::default(),
             counters: Counters::default(),
             draining: Cell::new(false),
+            on_drain: RefCell::default(),
             drained: Notify::default(),
             started: clock::now(),
         })))
@@ -164,6 +167,16 @@ impl Shard {
     /// Whether the server is draining: nothing new is to be accepted.
     pub fn is_draining(&self) -> bool {
         self.0.draining.get()
+    }
+
+    /// An edge that is set when draining begins, for those who accept. One for each who waits, kept as long as the shard.
+    pub fn on_drain(&self) -> Notify {
+        let edge = Notify::default();
+        if self.is_draining() {
+            edge.notify();
+        }
+        self.0.on_drain.borrow_mut().push(edge.clone());
+        edge
     }
 
     /// Registers a connection.
@@ -328,6 +341,9 @@ impl Shard {
     fn drain(&self, limit: Duration) {
         if self.0.draining.replace(true) {
             return;
+        }
+        for edge in self.0.on_drain.borrow().iter() {
+            edge.notify();
         }
         let records: Vec<Rc<Record>> = self.0.sessions.borrow().living.values().cloned().collect();
         for record in records {

@@ -14,6 +14,22 @@ use std::task::{Poll, Waker};
 struct Inner {
     set: Cell<bool>,
     waker: RefCell<Option<Waker>>,
+    /// Number of the newest wait.
+    newest: Cell<u64>,
+}
+
+/// A wait under way; dropped, it takes its waker with it, for a waker keeps a whole task's memory.
+struct Wait<'a> {
+    inner: &'a Inner,
+    number: u64,
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        if self.inner.newest.get() == self.number {
+            self.inner.waker.borrow_mut().take();
+        }
+    }
 }
 
 /// An edge that one task sets and one task waits for, both on the same shard. Clones share the edge.
@@ -41,6 +57,9 @@ impl Notify {
 
     /// Waits until the edge is set, and clears it. Returns at once when it was set already.
     pub async fn wait(&self) {
+        let number = self.inner.newest.get().wrapping_add(1);
+        self.inner.newest.set(number);
+        let _wait = Wait { inner: &self.inner, number };
         poll_fn(|cx| {
             if self.inner.set.replace(false) {
                 return Poll::Ready(());
@@ -64,5 +83,43 @@ impl Notify {
 impl fmt::Debug for Notify {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Notify").field("set", &self.inner.set.get()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::task::{Context, Wake};
+
+    struct Count;
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    #[test]
+    fn a_dropped_wait_keeps_no_waker() {
+        let notify = Notify::new();
+        let (first, second) = (Arc::new(Count), Arc::new(Count));
+        {
+            let waker = Waker::from(Arc::clone(&first));
+            let mut wait = pin!(notify.wait());
+            assert!(wait.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            assert_eq!(Arc::strong_count(&first), 3);
+        }
+        assert_eq!(Arc::strong_count(&first), 1);
+        // The drop of an older wait leaves the newest alone.
+        let waker = Waker::from(Arc::clone(&first));
+        let mut older = Box::pin(notify.wait());
+        assert!(older.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        let waker = Waker::from(Arc::clone(&second));
+        let mut newest = Box::pin(notify.wait());
+        assert!(newest.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        drop(older);
+        assert_eq!(Arc::strong_count(&second), 3);
+        notify.notify();
+        assert!(newest.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
     }
 }

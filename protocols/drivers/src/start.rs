@@ -4,7 +4,7 @@ use crate::config::{Config, ListenerConfig};
 use crate::local::Local;
 use crate::table;
 use engine::{Engine, Handle, Shard};
-use rt::{Backend, ShardThread, TcpListener};
+use rt::{Backend, Either, ShardThread, TcpListener};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -140,9 +140,10 @@ fn check_free(listener: ListenerConfig, addr: SocketAddr) -> Result<(), StartErr
 
 async fn accept(local: Rc<Local>, listener: ListenerConfig, bound: TcpListener) {
     let mut warned = false;
-    while !local.shard.is_draining() {
-        // Looks up from time to time, so that a drain closes the port.
-        let Some(accepted) = rt::timeout(ACCEPT_PAUSE, bound.accept()).await else { continue };
+    let drained = local.shard.on_drain();
+    loop {
+        // The end of this closes the port.
+        let Either::Right(accepted) = rt::either(drained.wait(), bound.accept()).await else { return };
         match accepted {
             Ok((fd, peer)) => {
                 warned = false;
