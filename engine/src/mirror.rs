@@ -43,6 +43,7 @@ impl Shard {
             let mut s = stream.borrow_mut();
             s.followers.retain(|f| f.shard != from);
             s.followers.push(Follower { shard: from, life, broken: false, viewers: 0 });
+            s.wake_publisher();
         }
         if stream.borrow().is_there() {
             self.start_follower(&stream, from, life);

@@ -40,6 +40,7 @@ impl Waiting {
     pub fn new(shard: &Shard, stream: Rc<RefCell<Stream>>) -> Self {
         let came = Rc::new(Notify::default());
         stream.borrow_mut().waiters.push(Rc::clone(&came));
+        stream.borrow().wake_publisher();
         let waiting = &shard.inner().waiting;
         waiting.set(waiting.get() + 1);
         Self { shard: shard.clone(), stream, came }
@@ -174,6 +175,7 @@ impl Shard {
                 list.push(key);
             }
             stream.unused_since = None;
+            stream.wake_publisher();
             let added = viewers.get(key).map_or(Ok(()), |v| self.inner().poller.add(v.fd(), key.token()));
             added.map(|()| key).map_err(|error| (key, error))
         };

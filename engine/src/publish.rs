@@ -14,6 +14,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Longest rest of a publisher that nobody watches: the first viewer finds the cache no older than this.
+const REST: Duration = Duration::from_millis(100);
+/// Bytes that may gather in its socket meanwhile, well below what the smallest receive buffer holds.
+const REST_BYTES: u64 = 16 * 1024;
+
 /// What is asked of admission, beside what the session's record knows.
 pub struct Ask<'a> {
     /// Publish or play.
@@ -35,6 +40,7 @@ pub struct Publication {
     stream: Rc<RefCell<Stream>>,
     generation: u64,
     stop: Rc<StopSignal>,
+    watched: Notify,
     ended: bool,
 }
 
@@ -109,15 +115,18 @@ impl Shard {
 
     fn take_name(&self, session: SessionId, stream: Rc<RefCell<Stream>>) -> Publication {
         let stop = Rc::new(StopSignal::default());
+        let watched = Notify::default();
         let (generation, key) = {
             let mut s = stream.borrow_mut();
             let generation = s.generation + 1;
-            s.begin(PublisherSlot { session, generation, stop: Rc::clone(&stop) }, self.now());
+            let slot =
+                PublisherSlot { session, generation, stop: Rc::clone(&stop), watched: watched.clone() };
+            s.begin(slot, self.now());
             (generation, s.key.clone())
         };
         self.start_followers(&stream);
         tracing::info!(session = session.0, stream = %key, shard = self.index(), generation, "publishing");
-        Publication { shard: self.clone(), stream, generation, stop, ended: false }
+        Publication { shard: self.clone(), stream, generation, stop, watched, ended: false }
     }
 
     /// The stream's entry on its owner, made if there is room.
@@ -185,6 +194,23 @@ impl Publication {
     pub fn flush(&self) {
         self.shard.feed_followers(&self.stream);
         self.shard.flush_at_once(&self.stream);
+    }
+
+    /// For a publisher that has nothing more to give at once. While nobody watches, what it sends may as well be read in
+    /// larger pieces, which cost less: the wait for one to gather, or for the first who watches.
+    pub fn rest(&self) -> Option<impl Future<Output = ()>> {
+        let gathered = {
+            let stream = self.stream.borrow();
+            match stream.byte_rate() {
+                0 => return None,
+                _ if stream.is_watched() => return None,
+                rate => Duration::from_micros(REST_BYTES.saturating_mul(1_000_000) / rate),
+            }
+        };
+        self.watched.take();
+        Some(async move {
+            rt::either(self.watched.wait(), rt::sleep(gathered.min(REST))).await;
+        })
     }
 
     /// Raised when the server wants the publication to end.

@@ -33,6 +33,8 @@ pub(crate) struct PublisherSlot {
     pub session: SessionId,
     pub generation: u64,
     pub stop: Rc<StopSignal>,
+    /// Set when somebody begins to watch.
+    pub watched: Notify,
 }
 
 /// A shard that mirrors the stream.
@@ -298,6 +300,24 @@ impl Stream {
 
     pub fn viewer_count(&self) -> usize {
         self.renditions.iter().map(RenditionLog::viewer_count).sum()
+    }
+
+    /// Whether anybody gets what is published, or is about to.
+    pub fn is_watched(&self) -> bool {
+        !self.followers.is_empty() || !self.waiters.is_empty() || self.viewer_count() > 0
+    }
+
+    /// Somebody begins to watch: a publisher that rests reads on at once.
+    pub fn wake_publisher(&self) {
+        if let Some(publisher) = &self.publisher {
+            publisher.watched.notify();
+        }
+    }
+
+    /// Bytes a second from the publisher; 0 while that is not known.
+    pub const fn byte_rate(&self) -> u64 {
+        let [rate_in, _] = &self.rates;
+        rate_in.per_second
     }
 
     /// Viewers here and on the mirrors.

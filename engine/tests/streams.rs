@@ -376,3 +376,34 @@ fn a_stream_that_ends_before_its_tracks_are_known_is_still_seen() {
         assert_eq!(what, "GPKVVVVB");
     });
 }
+
+#[test]
+fn a_publisher_rests_only_while_nobody_watches() {
+    run(rt::Backend::Epoll, 1, Config::default(), |shard| async move {
+        let key = key("rest");
+        let (_session, publication) = publisher(&shard, &key).await;
+        let publication = publication.unwrap();
+        publication.track(h264(b"c"));
+        let rests = || publication.rest().is_some();
+        assert!(!rests(), "before anything is known of its rate");
+        let mut n = 0;
+        while shard.stream_stats()[0].bitrate_in == 0 {
+            publication.packet(video(n, i64::from(n) * 40, n.is_multiple_of(10), 500));
+            publication.flush();
+            n += 1;
+            rt::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(rests());
+        // The rest that is under way ends at once when somebody comes, and there is no other.
+        let mut rest = Box::pin(publication.rest().unwrap());
+        let pending = std::future::poll_fn(|cx| std::task::Poll::Ready(rest.as_mut().poll(cx).is_pending()));
+        assert!(pending.await);
+        let far = view(&shard, &key, LIVE).await;
+        let ready = std::future::poll_fn(|cx| std::task::Poll::Ready(rest.as_mut().poll(cx).is_ready()));
+        assert!(ready.await);
+        assert!(!rests());
+        drop(far);
+        until("nobody watches", || shard.stream_stats()[0].viewers == 0).await;
+        assert!(rests());
+    });
+}

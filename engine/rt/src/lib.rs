@@ -43,8 +43,8 @@ pub use poller::{Poller, Ready};
 pub use probe::{UringUnavailable, probe_uring};
 pub use shard::{Backend, ShardSpec, ShardThread, current_backend, spawn_shard};
 pub use sock::{
-    peer_addr, recv_now, send_gather, set_linger_zero, set_nodelay, set_notsent_lowat, set_recv_buffer,
-    set_send_buffer, shutdown_write, unsent_bytes,
+    peer_addr, recv_now, send_gather, set_linger_zero, set_nodelay, set_notsent_lowat, set_receive_low_water,
+    set_recv_buffer, set_send_buffer, shutdown_write, unsent_bytes,
 };
 pub use task::{Task, set_panic_hook, spawn};
 pub use tcp::{TcpListener, TcpStream, bind_tcp};

@@ -143,6 +143,27 @@ pub fn set_notsent_lowat(fd: BorrowedFd<'_>, bytes: u32) -> io::Result<()> {
     SockRef::from(&fd).set_tcp_notsent_lowat(bytes)
 }
 
+/// Calls the socket readable only once `bytes` are there (`SO_RCVLOWAT`), or its end. Lowering it tells of what is there.
+///
+/// # Errors
+/// The system's.
+pub fn set_receive_low_water(fd: BorrowedFd<'_>, bytes: u32) -> io::Result<()> {
+    let value = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+    let length = libc::socklen_t::try_from(size_of::<libc::c_int>()).unwrap_or(0);
+    // SAFETY: the option takes one int, which `value` is and lives through the call; the descriptor is open for as
+    // long as it is borrowed.
+    let rc = unsafe {
+        libc::setsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_RCVLOWAT,
+            (&raw const value).cast(),
+            length,
+        )
+    };
+    if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Closing discards what is unsent and resets the connection (`SO_LINGER` of 0 seconds).
 ///
 /// # Errors

@@ -13,7 +13,9 @@ use engine::{
 use media::{Moment, Refusal, StopReason, StreamKey};
 use protocols::{Error, Event, Input, Output, PlayRequest, PublishRequest, Query, Session, Verdict};
 use rt::Either;
+use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -26,9 +28,29 @@ pub(crate) struct Bridge {
     pub conn: Conn,
     pub session: AnySession,
     pub guard: SessionGuard,
+    pub alarm: Alarm,
+}
+
+/// A timer that is kept while what it is set for moves away: going off early is no harm, and setting one costs.
+#[derive(Default)]
+pub(crate) struct Alarm(Option<(Moment, Sleep)>);
+
+type Sleep = Pin<Box<dyn Future<Output = ()>>>;
+
+impl Alarm {
+    /// Waits until the moment, or somewhat less.
+    async fn wait(&mut self, now: Moment, until: Moment) {
+        let (_, sleep) = match &mut self.0 {
+            Some(set) if set.0 <= until => set,
+            slot => slot.insert((until, Box::pin(rt::sleep(until.since(now))))),
+        };
+        sleep.await;
+        self.0 = None;
+    }
 }
 
 /// How a session left the bridge.
+#[allow(clippy::large_enum_variant)] // Handed up and taken apart at once.
 pub(crate) enum Left {
     /// The connection is over, or somebody else's.
     Gone,
@@ -173,6 +195,8 @@ impl Bridge {
     async fn feed(&mut self, publication: Publication) -> Result<(), Why> {
         let stop = publication.stop();
         let mut last_media = self.shard().now();
+        // What one read takes was not all there was.
+        let mut more = false;
         loop {
             let drained = self.drain(Some(&publication));
             publication.flush();
@@ -196,9 +220,21 @@ impl Bridge {
                 return Err(Why::Stop(StopReason::Idle));
             }
             let until = drained.wait.map_or(idle, |wait| wait.min(idle));
-            let heard = match rt::either(stop.wait(), self.listen(until)).await {
+            let next = async {
+                if !more && let Some(rest) = publication.rest() {
+                    self.conn.hush(true);
+                    rest.await;
+                    self.conn.hush(false);
+                }
+                self.listen(until).await
+            };
+            let heard = match rt::either(stop.wait(), next).await {
                 Either::Left(reason) => return Err(Why::Stop(reason)),
-                Either::Right(heard) => heard?.0,
+                Either::Right(heard) => {
+                    let (heard, n) = heard?;
+                    more = n >= self.local.scratch.borrow().len();
+                    heard
+                }
             };
             match heard {
                 Heard::Bytes => {}
@@ -295,7 +331,7 @@ impl Bridge {
     }
 
     fn attach(self, request: PlayRequest, greeting: Vec<u8>) {
-        let Self { local, conn, session, guard } = self;
+        let Self { local, conn, session, guard, .. } = self;
         let shard = local.shard.clone();
         let transport = match conn.park() {
             Ok(parked) => parked.into_transport(),
@@ -327,7 +363,7 @@ impl Bridge {
     }
 
     fn hand_off(self, to: usize, request: Request) -> Left {
-        let Self { local, conn, session, guard } = self;
+        let Self { local, conn, session, guard, .. } = self;
         match conn.park() {
             Ok(conn) => {
                 let moved = Moved { conn, session, travelling: guard.travel(), request };
@@ -390,8 +426,7 @@ impl Bridge {
             let _ = session.handle(now, Input::Bytes(bytes));
         };
         let read = self.conn.read(&self.local.scratch, take);
-        let wait = until.since(now);
-        let heard = rt::either(read, rt::either(record.stop.wait(), rt::sleep(wait))).await;
+        let heard = rt::either(read, rt::either(record.stop.wait(), self.alarm.wait(now, until))).await;
         match heard {
             Either::Left(Ok(Got::Bytes(n))) => {
                 record.add_in(n);
@@ -532,7 +567,7 @@ impl Arrival for Moved {
                     return;
                 }
             };
-            let bridge = Bridge { local, conn, session, guard };
+            let bridge = Bridge { local, conn, session, guard, alarm: Alarm::default() };
             match bridge.serve(request).await {
                 Left::Free(bridge) => crate::table::go_on(bridge).await,
                 Left::Gone => {}

@@ -1,6 +1,6 @@
 //! HTTP connections: reads a request head, gives it to what serves its path, and goes on with the next.
 
-use crate::bridge::{Bridge, Left};
+use crate::bridge::{Alarm, Bridge, Left};
 use crate::config::{CodecForm, Config};
 use crate::conn::{Conn, Got};
 use crate::local::Local;
@@ -147,7 +147,7 @@ impl Idle {
         let now = local.shard.now();
         let session = HttpFlvSession::new(request, leftover, Arc::clone(&local.httpflv));
         let session = AnySession::HttpFlv(Box::new(session));
-        Bridge { local, conn, session, guard }.run(now).await
+        Bridge { local, conn, session, guard, alarm: Alarm::default() }.run(now).await
     }
 
     /// Answers with a page of the binary, or that there is none.

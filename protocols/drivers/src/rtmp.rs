@@ -1,6 +1,6 @@
 //! RTMP connections: one session for the connection's life.
 
-use crate::bridge::{Bridge, Left};
+use crate::bridge::{Alarm, Bridge, Left};
 use crate::config::{CodecForm, Config};
 use crate::conn::Conn;
 use crate::local::Local;
@@ -44,6 +44,6 @@ pub(crate) async fn serve(local: Rc<Local>, conn: Conn, guard: SessionGuard) {
     let [a, b, c, d, e, f, g, h, ..] = local.random();
     let seed = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
     let session = AnySession::Rtmp(Box::new(ServerSession::new(Arc::clone(&local.rtmp), seed, now)));
-    let left = Bridge { local, conn, session, guard }.run(now).await;
+    let left = Bridge { local, conn, session, guard, alarm: Alarm::default() }.run(now).await;
     debug_assert!(matches!(left, Left::Gone), "an RTMP session lives as long as its connection");
 }
