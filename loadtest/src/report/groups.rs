@@ -111,11 +111,11 @@ impl Figures {
     }
 }
 
-/// The protocols of a scenario's viewers, e.g. `http-flv+rtmp`.
+/// The protocols of a scenario's viewers, e.g. `http+rtmp`; all but RTMP carry FLV.
 pub fn protocols(scenario: &Scenario) -> String {
     let name = |protocol: &Protocol| match protocol {
-        Protocol::HttpFlv => "http-flv",
-        Protocol::WsFlv => "ws-flv",
+        Protocol::HttpFlv => "http",
+        Protocol::WsFlv => "ws",
         Protocol::Rtmp => "rtmp",
     };
     if scenario.view.all() == 0 {
@@ -197,8 +197,8 @@ pub mod tests {
         assert_eq!(groups.iter().map(|group| group.runs.len()).collect::<Vec<_>>(), [3, 1]);
         assert!((groups[0].median.cpu_per_gib - 2.0).abs() < 1e-9);
         assert!((groups[0].median.cpu_per_stream - 200.0).abs() < 1e-9);
-        assert_eq!(groups[1].beside(&groups).map(Group::label).unwrap(), "shardcast live http-flv");
-        assert_eq!(groups[1].label(), "xiu http-flv");
+        assert_eq!(groups[1].beside(&groups).map(Group::label).unwrap(), "shardcast live http");
+        assert_eq!(groups[1].label(), "xiu http");
     }
 
     #[test]

@@ -131,7 +131,7 @@ mod tests {
         let runs = [outcome("shardcast", 0.5, 12.0), outcome("xiu", 1.5, 30.0), outcome("xiu", 2.5, 30.0)];
         let text = summary(&runs);
         let words: Vec<&str> = text.lines().last().unwrap().split_whitespace().collect();
-        assert_eq!(words[..9], ["xiu", "x-live", "http-flv", "2", "2.000", "4.00", "15.0", "2.50", "30.0"]);
+        assert_eq!(words[..9], ["xiu", "x-live", "http", "2", "2.000", "4.00", "15.0", "2.50", "30.0"]);
         assert!(text.lines().all(|line| line.len() == text.lines().next().unwrap().len()), "{text}");
     }
 

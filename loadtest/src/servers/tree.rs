@@ -41,6 +41,29 @@ pub fn end_with_signals() -> Result<(), String> {
 /// By the shell, as the library of the language signals no groups.
 fn kill(pid: u32) {
     let mut command = Command::new("sh");
-    command.args(["-c", "kill -KILL -- -$0; kill -KILL $0", &pid.to_string()]);
+    // Without `--`, which dash takes for a process.
+    command.args(["-c", "kill -KILL -$0; kill -KILL $0", &pid.to_string()]);
     let _ = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::os::unix::process::CommandExt;
+
+    #[test]
+    fn workers_end_with_their_server() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 600 & sleep 600"]).stdout(Stdio::piped()).process_group(0);
+        let mut child = command.spawn().unwrap();
+        began(child.id());
+        end(child.id());
+        child.wait().unwrap();
+        // It ends when the last one that holds it does.
+        let mut said = Vec::new();
+        child.stdout.take().unwrap().read_to_end(&mut said).unwrap();
+        assert!(said.is_empty());
+        assert!(!STARTED.lock().unwrap().contains(&child.id()));
+    }
 }
