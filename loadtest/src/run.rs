@@ -1,10 +1,10 @@
 //! Drives one scenario against one server, from the first publisher to the result.
 
+use crate::calls::Calls;
 use crate::clip::Clip;
 use crate::generator::{self, Phase, Shared};
 use crate::measure::{self, Tally};
 use crate::outcome::{Outcome, Used};
-use crate::calls::Calls;
 use crate::proc::{Account, Sample};
 use crate::scenario::Scenario;
 use crate::target::Target;
@@ -119,7 +119,8 @@ fn steps(shared: &Shared, bar: &ProgressBar) -> Result<Used, String> {
 fn settle(shared: &Shared, account: Option<&Account>, bar: &ProgressBar) -> Result<Option<f64>, String> {
     let half = Duration::from_millis(shared.scenario.time.settle_ms / 2);
     pause(shared, half, bar)?;
-    let calls = account.filter(|_| half >= CALLS_LEAST).and_then(|account| Calls::count(&account.pids(), half));
+    let calls =
+        account.filter(|_| half >= CALLS_LEAST).and_then(|account| Calls::count(&account.pids(), half));
     let (begin, before) = (Instant::now(), shared.bytes.load(Ordering::Relaxed));
     pause(shared, half, bar)?;
     let (seconds, after) = (begin.elapsed().as_secs_f64(), shared.bytes.load(Ordering::Relaxed));

@@ -24,7 +24,8 @@ impl Package {
                 .collect(),
             Peer::Xiu => {
                 let root = servers::xiu_root().display().to_string();
-                let words = ["cargo", "install", "xiu", "--locked", "--version", servers::XIU_VERSION, "--root"];
+                let words =
+                    ["cargo", "install", "xiu", "--locked", "--version", servers::XIU_VERSION, "--root"];
                 words.into_iter().map(str::to_owned).chain([root]).collect()
             }
             Peer::Nms => npm(Major::Four),
@@ -43,7 +44,11 @@ impl Package {
         let mut command = Command::new(program);
         command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());
         let status = command.status().map_err(|error| format!("{program}: {error}"))?;
-        if status.success() && self.is_there() { Ok(()) } else { Err(format!("`{self}` ended with {status}")) }
+        if status.success() && self.is_there() {
+            Ok(())
+        } else {
+            Err(format!("`{self}` ended with {status}"))
+        }
     }
 
     /// Whether it is installed.

@@ -44,7 +44,8 @@ pub fn frontier(groups: &[Group<'_>]) -> Result<String, String> {
         for (at, label, ms, cpu) in &points {
             let style = color(*at);
             chart.draw_series([Circle::new((*ms, *cpu), 5, style.filled())])?;
-            let text = Text::new(label.clone(), (*ms * 1.06, *cpu), ("sans-serif", 12).into_font().color(&style));
+            let text =
+                Text::new(label.clone(), (*ms * 1.06, *cpu), ("sans-serif", 12).into_font().color(&style));
             chart.draw_series([text])?;
         }
         Ok(())
@@ -56,7 +57,8 @@ pub fn frontier(groups: &[Group<'_>]) -> Result<String, String> {
 /// # Errors
 /// What could not be drawn.
 pub fn delays(groups: &[Group<'_>]) -> Result<String, String> {
-    let curve = |group: &Group<'_>| group.first().map(|run| run.viewers.delay_curve.clone()).unwrap_or_default();
+    let curve =
+        |group: &Group<'_>| group.first().map(|run| run.viewers.delay_curve.clone()).unwrap_or_default();
     let last = groups.iter().flat_map(curve).fold(10.0, |most: f64, point| most.max(point.0)) * 1.2;
     draw(|area| {
         let mut chart = ChartBuilder::on(area)
@@ -68,8 +70,7 @@ pub fn delays(groups: &[Group<'_>]) -> Result<String, String> {
         chart.configure_mesh().x_desc("ms").y_desc("share of packets").draw()?;
         for (at, group) in groups.iter().enumerate() {
             let style = color(at);
-            let points: Vec<_> =
-                curve(group).into_iter().map(|(ms, share)| (ms.max(0.1), share)).collect();
+            let points: Vec<_> = curve(group).into_iter().map(|(ms, share)| (ms.max(0.1), share)).collect();
             if points.is_empty() {
                 continue;
             }

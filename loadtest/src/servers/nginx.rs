@@ -28,11 +28,8 @@ pub fn nginx(scenario: &Scenario) -> Result<Running, String> {
     let connections = launch.connections();
     let folder = launch.folder().display().to_string();
     // With several workers a stream is handed to the others by `rtmp_auto_push`.
-    let auto_push = if workers > 1 {
-        format!("rtmp_auto_push on;\nrtmp_socket_dir {folder};\n")
-    } else {
-        String::new()
-    };
+    let auto_push =
+        if workers > 1 { format!("rtmp_auto_push on;\nrtmp_socket_dir {folder};\n") } else { String::new() };
     let text = format!(
         "load_module {MODULE};\ndaemon off;\nuser root;\nworker_processes {workers};\n\
          worker_rlimit_nofile {connections};\npid {folder}/pid;\nerror_log stderr warn;\n\
