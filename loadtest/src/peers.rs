@@ -71,10 +71,12 @@ pub fn main(scenarios: &[Scenario], options: &Options) -> Result<(), String> {
         options.with.iter().copied().filter(|peer| is_ready(*peer, options.install)).collect();
     let mut outcomes = Vec::new();
     let mut failures = 0_usize;
-    for scenario in scenarios {
-        let entries = entries(scenario, &peers);
+    // Those that differ in class alone stand together.
+    for classes in scenarios.chunk_by(|one, next| report::base_name(one) == report::base_name(next)) {
+        let entries = entries(classes, &peers);
         for round in 1..=options.rounds {
-            eprintln!("{}, round {round} of {}", scenario.name, options.rounds);
+            let name = classes.first().map_or("", report::base_name);
+            eprintln!("{name}, round {round} of {}: {} runs", options.rounds, entries.len());
             println!("{}", report::head());
             for entry in &entries {
                 match run_one(entry, &binary) {
@@ -107,19 +109,23 @@ fn conclude(folder: &Path, failures: usize) -> Result<(), String> {
     if failures == 0 { Ok(()) } else { Err(format!("{failures} runs gave no result")) }
 }
 
-/// Shardcast first, and again for each other choice of protocols.
-fn entries(scenario: &Scenario, peers: &[Peer]) -> Vec<Entry> {
-    let mut entries = vec![Entry { peer: None, scenario: scenario.clone() }];
+/// Shardcast first, with each class, and again for each other choice of protocols. Servers that know no classes run once,
+/// with the first.
+fn entries(classes: &[Scenario], peers: &[Peer]) -> Vec<Entry> {
+    let shardcast = |scenario: &Scenario| Entry { peer: None, scenario: scenario.clone() };
+    let mut entries: Vec<Entry> = classes.iter().map(shardcast).collect();
     for peer in peers {
-        let Some(suited) = suited(*peer, scenario) else {
-            eprintln!("{}: left out of {}: it cannot serve it", peer.name(), scenario.name);
+        let suited: Vec<Scenario> = classes.iter().filter_map(|one| suited(*peer, one)).collect();
+        let Some(first) = suited.first() else {
+            let name = classes.first().map_or("", report::base_name);
+            eprintln!("{}: left out of {name}: it cannot serve it", peer.name());
             continue;
         };
-        let is_new = entries.iter().all(|one| one.scenario.view.protocols != suited.view.protocols);
-        if is_new {
-            entries.push(Entry { peer: None, scenario: suited.clone() });
+        if entries.iter().all(|one| one.scenario.view.protocols != first.view.protocols) {
+            entries.extend(suited.iter().map(shardcast));
         }
-        entries.push(Entry { peer: Some(*peer), scenario: suited });
+        let count = if *peer == Peer::Floor { suited.len() } else { 1 };
+        entries.extend(suited.into_iter().take(count).map(|scenario| Entry { peer: Some(*peer), scenario }));
     }
     entries
 }
@@ -226,7 +232,7 @@ mod tests {
     fn shardcast_runs_once_for_each_choice_of_protocols() {
         let all = [Peer::Nginx, Peer::Xiu, Peer::Nms, Peer::Floor];
         let http = scenario("\"view\":{\"viewers\":1}");
-        let entries = entries(&http, &all);
+        let entries = entries(&[http], &all);
         let names: Vec<_> = entries.iter().map(Entry::name).collect();
         assert_eq!(names, ["shardcast", "shardcast", "nginx-rtmp", "xiu", "nms4", "floor"]);
         assert_eq!(entries[1].scenario.view.protocols, [Protocol::Rtmp]);
@@ -237,14 +243,39 @@ mod tests {
     #[test]
     fn protocols_that_a_server_lacks_are_left_out() {
         let mixed = scenario("\"view\":{\"viewers\":1,\"protocols\":[\"http-flv\",\"ws-flv\",\"rtmp\"]}");
-        let entries = entries(&mixed, &[Peer::Xiu, Peer::Nms]);
+        let entries = entries(&[mixed], &[Peer::Xiu, Peer::Nms]);
         assert_eq!(told(&entries), ["shardcast 3", "shardcast 2", "xiu 2", "nms4 3"]);
     }
 
     #[test]
     fn without_viewers_all_but_the_floor_run_once() {
         let ingest = scenario("\"view\":{\"viewers\":0}");
-        let entries = entries(&ingest, &[Peer::Nginx, Peer::Xiu, Peer::Floor]);
+        let entries = entries(&[ingest], &[Peer::Nginx, Peer::Xiu, Peer::Floor]);
         assert_eq!(told(&entries), ["shardcast 1", "nginx-rtmp 1", "xiu 1"]);
+    }
+
+    #[test]
+    fn classes_are_run_by_those_that_know_them() {
+        let class = |name: &str| scenario(&format!("\"view\":{{\"viewers\":1,\"class\":\"{name}\"}}"));
+        let entries = entries(&[class("live"), class("bulk")], &[Peer::Nginx, Peer::Xiu, Peer::Floor]);
+        let names: Vec<_> = entries
+            .iter()
+            .map(|one| (one.name(), one.scenario.view.class.map(|class| class.name())))
+            .collect();
+        let (live, bulk) = (Some("live"), Some("bulk"));
+        assert_eq!(
+            names,
+            [
+                ("shardcast", live),
+                ("shardcast", bulk),
+                ("shardcast", live),
+                ("shardcast", bulk),
+                ("nginx-rtmp", live),
+                ("xiu", live),
+                ("floor", live),
+                ("floor", bulk),
+            ]
+        );
+        assert_eq!(entries[3].scenario.view.protocols, [Protocol::Rtmp]);
     }
 }

@@ -6,6 +6,7 @@ mod line;
 mod plots;
 mod table;
 
+pub use groups::base_name;
 pub use html::html;
 pub use line::{append, line, read};
 pub use table::{head, notes, row, summary, table};

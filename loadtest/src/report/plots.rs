@@ -40,7 +40,12 @@ pub fn frontier(groups: &[Group<'_>]) -> Result<String, String> {
             .x_label_area_size(40)
             .y_label_area_size(60)
             .build_cartesian_2d((1.0..most_ms).log_scale(), 0.0..most_cpu)?;
-        chart.configure_mesh().x_desc("added delay, p99, ms").y_desc("CPU seconds per GiB").draw()?;
+        chart
+            .configure_mesh()
+            .max_light_lines(1)
+            .x_desc("added delay, p99, ms")
+            .y_desc("CPU seconds per GiB")
+            .draw()?;
         for (at, label, ms, cpu) in &points {
             let style = color(*at);
             chart.draw_series([Circle::new((*ms, *cpu), 5, style.filled())])?;
@@ -67,7 +72,7 @@ pub fn delays(groups: &[Group<'_>]) -> Result<String, String> {
             .x_label_area_size(40)
             .y_label_area_size(60)
             .build_cartesian_2d((0.1..last).log_scale(), 0.0..1.0)?;
-        chart.configure_mesh().x_desc("ms").y_desc("share of packets").draw()?;
+        chart.configure_mesh().max_light_lines(1).x_desc("ms").y_desc("share of packets").draw()?;
         for (at, group) in groups.iter().enumerate() {
             let style = color(at);
             let points: Vec<_> = curve(group).into_iter().map(|(ms, share)| (ms.max(0.1), share)).collect();
@@ -108,7 +113,7 @@ pub fn memory(groups: &[Group<'_>]) -> Result<String, String> {
             .x_label_area_size(40)
             .y_label_area_size(10)
             .build_cartesian_2d(0.0..most, 0.0..count)?;
-        chart.configure_mesh().disable_y_mesh().y_labels(0).x_desc("KiB").draw()?;
+        chart.configure_mesh().disable_y_mesh().max_light_lines(1).y_labels(0).x_desc("KiB").draw()?;
         for (line, (at, label, kib)) in bars.iter().rev().enumerate() {
             let (low, high) = (line as f64 + 0.15, line as f64 + 0.85);
             chart.draw_series([Rectangle::new([(0.0, low), (*kib, high)], color(*at).filled())])?;
