@@ -4,7 +4,7 @@ use super::groups::{Figures, Group, protocols};
 use crate::outcome::Outcome;
 use std::fmt::Write;
 
-const HEAD: &str = "server       scenario             over         joined failed  faults  join p99     p50 ms   p99 ms   \
+const HEAD: &str = "server       scenario             over         joined failed silent  faults  join p99     p50 ms   p99 ms   \
                     max ms      GiB  CPU s/GiB     user   KiB/v  calls/GiB  gen.";
 
 /// Every run in a row, with what was noted of it.
@@ -28,12 +28,13 @@ pub fn row(outcome: &Outcome) -> String {
     let figures = Figures::of(outcome);
     let user = outcome.used.cpu_user / (outcome.used.cpu_user + outcome.used.cpu_system) * 100.0;
     format!(
-        "{:<12} {:<20} {:<12} {:>6} {:>6} {:>7} {:>9} {:>10} {:>8} {:>8} {:>8.2} {:>10} {:>7}% {:>7} {:>10} {:>4.0}%",
+        "{:<12} {:<20} {:<12} {:>6} {:>6} {:>6} {:>7} {:>9} {:>10} {:>8} {:>8} {:>8.2} {:>10} {:>7}% {:>7} {:>10} {:>4.0}%",
         outcome.server,
         outcome.scenario.name,
         protocols(&outcome.scenario),
         seen.joined,
         seen.failed,
+        seen.silent,
         seen.gaps + seen.repeats + seen.reordered + seen.corrupt,
         number(seen.join_ms.p99, 1),
         number(seen.delay_ms.p50, 1),
