@@ -95,6 +95,9 @@ pub fn main(scenarios: &[Scenario], options: &Options) -> Result<(), String> {
         }
     }
     println!("\n{}", report::summary(&outcomes));
+    for peer in options.with.iter().filter(|peer| !peers.contains(peer)) {
+        println!("{}: left out, not installed", peer.name());
+    }
     conclude(&options.out, failures)
 }
 
