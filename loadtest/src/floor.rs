@@ -16,6 +16,7 @@ use rt::{Backend, Poller, Ready, ShardSpec};
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -55,6 +56,7 @@ pub fn main(scenario: &Scenario, tick_ms: Option<u64>, progress: bool) -> Result
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(out)
+        .process_group(0)
         .spawn()
         .map_err(told)?;
     let target = Target {

@@ -3,6 +3,7 @@
 //! `run` drives one server with scenarios, `peers` several in turn, `floor` a program that does nothing but send. Start at
 //! [`run::drive`].
 
+mod calls;
 mod check;
 mod clip;
 mod clock;
@@ -11,8 +12,10 @@ mod floor;
 mod generator;
 mod measure;
 mod outcome;
+mod peers;
 mod proc;
 mod publish;
+mod report;
 mod run;
 mod scenario;
 mod servers;
@@ -22,9 +25,8 @@ mod view;
 use clap::{Args, Parser, Subcommand};
 use outcome::Outcome;
 use scenario::Scenario;
-use std::io::Write;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use target::Target;
 
@@ -39,10 +41,33 @@ struct Command {
 enum What {
     /// Drive one server with scenarios.
     Run(Run),
+    /// Drive Shardcast and other servers with the same scenarios in turn, and tell the ratios.
+    Peers(Peers),
+    /// Tables and a page with plots from results.
+    Report(Report),
     /// What the kernel alone costs: a program that does nothing but send.
     Floor(Floor),
     #[command(hide = true)]
     FloorServer { address: SocketAddr, tick_ms: u64, scenario: String },
+}
+
+#[derive(Args)]
+struct Peers {
+    /// Scenario files.
+    #[arg(required = true, value_name = "SCENARIO")]
+    scenarios: Vec<PathBuf>,
+    #[command(flatten)]
+    options: peers::Options,
+}
+
+#[derive(Args)]
+struct Report {
+    /// Files of JSON lines.
+    #[arg(required = true, value_name = "RESULT")]
+    results: Vec<PathBuf>,
+    /// File to write the page to.
+    #[arg(long)]
+    out: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -97,13 +122,16 @@ fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
-    let result = match command.what {
+    let result = servers::end_with_signals().map_err(|why| (1, why)).and_then(|()| match command.what {
         What::Run(run) => run_all(&run),
         What::Floor(floor) => floor_all(&floor),
+        What::Peers(asked) => load(&asked.scenarios)
+            .and_then(|scenarios| peers::main(&scenarios, &asked.options).map_err(|why| (1, why))),
+        What::Report(asked) => report_all(&asked),
         What::FloorServer { address, tick_ms, scenario } => {
             floor::serve(address, tick_ms, &scenario).map_err(|why| (1, why))
         }
-    };
+    });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err((code, why)) => {
@@ -127,17 +155,16 @@ fn run_all(run: &Run) -> Result<(), Failure> {
     let mut outcomes = Vec::new();
     for scenario in &scenarios {
         let outcome = run_one(run, scenario).map_err(|why| (1, format!("{}: {why}", scenario.name)))?;
-        let line = serde_json::to_string(&outcome).map_err(|error| (1, error.to_string()))?;
         if run.json {
-            println!("{line}");
+            println!("{}", report::line(&outcome).map_err(|why| (1, why))?);
         }
         if let Some(folder) = &run.out {
-            append(folder, &line).map_err(|error| (1, format!("{}: {error}", folder.display())))?;
+            report::append(folder, "run", &outcome).map_err(|why| (1, why))?;
         }
         outcomes.push(outcome);
     }
     if !run.json {
-        show(&outcomes);
+        print!("{}", report::table(&outcomes));
     }
     Ok(())
 }
@@ -148,12 +175,11 @@ fn floor_all(asked: &Floor) -> Result<(), Failure> {
         let outcome = floor::main(scenario, asked.tick_ms, true);
         let outcome = outcome.map_err(|why| (1, format!("{}: {why}", scenario.name)))?;
         if let Some(folder) = &asked.out {
-            let line = serde_json::to_string(&outcome).map_err(|error| (1, error.to_string()))?;
-            append(folder, &line).map_err(|error| (1, format!("{}: {error}", folder.display())))?;
+            report::append(folder, "run", &outcome).map_err(|why| (1, why))?;
         }
         outcomes.push(outcome);
     }
-    show(&outcomes);
+    print!("{}", report::table(&outcomes));
     Ok(())
 }
 
@@ -170,50 +196,10 @@ fn run_one(run: &Run, scenario: &Scenario) -> Result<Outcome, String> {
     run::drive(scenario, &target, !run.json)
 }
 
-fn append(folder: &Path, line: &str) -> std::io::Result<()> {
-    std::fs::create_dir_all(folder)?;
-    let file = folder.join(format!("{}-run.jsonl", run::date()));
-    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(file)?;
-    writeln!(file, "{line}")
-}
-
-/// A short table for people.
-fn show(outcomes: &[Outcome]) {
-    println!(
-        "{:<20} {:>7} {:>6} {:>6} {:>8} {:>8} {:>8} {:>8} {:>8} {:>9} {:>7} {:>6}",
-        "scenario",
-        "joined",
-        "failed",
-        "faults",
-        "join p99",
-        "p50 ms",
-        "p99 ms",
-        "max ms",
-        "GiB",
-        "CPU s/GiB",
-        "KiB/v",
-        "gen."
-    );
-    for outcome in outcomes {
-        let seen = &outcome.viewers;
-        let cpu = if seen.bytes == 0 { f64::NAN } else { outcome.cpu_per_gib() };
-        println!(
-            "{:<20} {:>7} {:>6} {:>6} {:>8.1} {:>8.1} {:>8.1} {:>8.1} {:>8.2} {:>9.2} {:>7.1} {:>5.0}%",
-            outcome.scenario.name,
-            seen.joined,
-            seen.failed,
-            seen.gaps + seen.repeats + seen.reordered + seen.corrupt,
-            seen.join_ms.p99,
-            seen.delay_ms.p50,
-            seen.delay_ms.p99,
-            seen.delay_ms.max,
-            outcome.gib(),
-            cpu,
-            outcome.kib_per_viewer(),
-            seen.generator_load * 100.0,
-        );
-        for note in seen.notes.iter().chain(&seen.refused_notes) {
-            println!("  {note}");
-        }
-    }
+fn report_all(asked: &Report) -> Result<(), Failure> {
+    let read: Result<Vec<_>, _> =
+        asked.results.iter().map(|path| report::read(path).map_err(|why| (2, why))).collect();
+    let outcomes = read?.concat();
+    println!("{}\n{}", report::table(&outcomes), report::summary(&outcomes));
+    asked.out.as_ref().map_or(Ok(()), |path| report::html(&outcomes, path).map_err(|why| (1, why)))
 }

@@ -106,6 +106,10 @@ pub struct Used {
     pub loaded_kib: u64,
     /// System calls, where they can be counted.
     pub system_calls: Option<u64>,
+    /// System calls per GiB delivered, counted for a moment before the rest was, since counting them costs; where they
+    /// can be.
+    #[serde(default)]
+    pub calls_per_gib: Option<f64>,
 }
 
 impl Outcome {

@@ -52,6 +52,12 @@ impl Account {
         sample
     }
 
+    /// All of them that live.
+    pub fn pids(&self) -> Vec<u32> {
+        let all: HashMap<u32, Stat> = pids().filter_map(|pid| Some((pid, stat(pid)?))).collect();
+        all.keys().copied().filter(|pid| self.is_ancestor(*pid, &all)).collect()
+    }
+
     fn is_ancestor(&self, pid: u32, all: &HashMap<u32, Stat>) -> bool {
         let mut at = pid;
         // A tree is not so deep; processes that change while they are looked at could make a ring.

@@ -1,5 +1,6 @@
 //! Drives one scenario against one server, from the first publisher to the result.
 
+use crate::calls::Calls;
 use crate::clip::Clip;
 use crate::generator::{self, Phase, Shared};
 use crate::measure::{self, Tally};
@@ -19,6 +20,8 @@ const PUBLISH_LIMIT: Duration = Duration::from_secs(20);
 const VIEW_LIMIT: Duration = Duration::from_secs(60);
 /// Files besides the sockets.
 const OTHER_FILES: u64 = 256;
+/// Shorter counts of system calls would be chance.
+const CALLS_LEAST: Duration = Duration::from_millis(500);
 const LOOK: Duration = Duration::from_millis(20);
 
 type Results = Arc<Mutex<Vec<Result<Tally, String>>>>;
@@ -102,14 +105,28 @@ fn steps(shared: &Shared, bar: &ProgressBar) -> Result<Used, String> {
     wait(shared, limit, bar, |shared| {
         (shared.started.load(Ordering::Relaxed) >= shared.viewers(), watching(shared))
     })?;
-    pause(shared, Duration::from_millis(time.settle_ms), bar)?;
+    let calls_per_gib = settle(shared, account.as_ref(), bar)?;
 
     shared.enter(Phase::Count);
     let (begin, before) = (Instant::now(), sample());
     bar.set_length(time.measure_ms);
     pause(shared, shared.scenario.measured(), bar)?;
     let (after, seconds) = (sample(), begin.elapsed().as_secs_f64());
-    Ok(used(seconds, &idle, &before, &after))
+    Ok(Used { calls_per_gib, ..used(seconds, &idle, &before, &after) })
+}
+
+/// The settling time. In its second half system calls are counted, if they can be: not later, for it slows them down.
+fn settle(shared: &Shared, account: Option<&Account>, bar: &ProgressBar) -> Result<Option<f64>, String> {
+    let half = Duration::from_millis(shared.scenario.time.settle_ms / 2);
+    pause(shared, half, bar)?;
+    let calls =
+        account.filter(|_| half >= CALLS_LEAST).and_then(|account| Calls::count(&account.pids(), half));
+    let (begin, before) = (Instant::now(), shared.bytes.load(Ordering::Relaxed));
+    pause(shared, half, bar)?;
+    let (seconds, after) = (begin.elapsed().as_secs_f64(), shared.bytes.load(Ordering::Relaxed));
+    let Some(a_second) = calls.and_then(Calls::a_second) else { return Ok(None) };
+    let gib_a_second = after.saturating_sub(before) as f64 / f64::from(1 << 30) / seconds;
+    Ok((gib_a_second > 0.0).then(|| a_second / gib_a_second))
 }
 
 fn used(seconds: f64, idle: &Sample, before: &Sample, after: &Sample) -> Used {
@@ -120,6 +137,7 @@ fn used(seconds: f64, idle: &Sample, before: &Sample, after: &Sample) -> Used {
         idle_kib: idle.rss_kib,
         loaded_kib: after.rss_kib,
         system_calls: after.system_calls.zip(before.system_calls).map(|(a, b)| a.saturating_sub(b)),
+        calls_per_gib: None,
     }
 }
 

@@ -196,6 +196,9 @@ fn what_cannot_be_run_is_one_line() {
         (&["run", "/nowhere.toml", "--rtmp", "127.0.0.1:1"][..], 2, "/nowhere.toml: "),
         (&["run"], 2, "SCENARIO"),
         (&["fly"], 2, "unrecognized"),
+        (&["report", "/nowhere.jsonl"], 2, "/nowhere.jsonl: "),
+        (&["peers", "/nowhere.toml"], 2, "/nowhere.toml: "),
+        (&["peers", "/nowhere.toml", "--with", "apache"], 2, "apache"),
     ] {
         let output = Command::new(LOADTEST).args(arguments).output().unwrap();
         let told = String::from_utf8_lossy(&output.stderr).into_owned();

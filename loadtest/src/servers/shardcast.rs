@@ -4,6 +4,7 @@ use super::{Running, free_ports};
 use crate::scenario::Scenario;
 use crate::target::Target;
 use std::fs::File;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -42,7 +43,8 @@ pub fn shardcast(scenario: &Scenario, binary: &Path) -> Result<Running, String> 
         command.arg("--set").arg(setting);
     }
     let copy = out.try_clone().map_err(told)?;
-    let child = command.stdin(Stdio::null()).stdout(copy).stderr(out).spawn().map_err(told)?;
+    let child =
+        command.stdin(Stdio::null()).stdout(copy).stderr(out).process_group(0).spawn().map_err(told)?;
     let target = Target {
         name: "shardcast".into(),
         version,
