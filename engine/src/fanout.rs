@@ -19,6 +19,8 @@ const SWEEP: Duration = Duration::from_millis(250);
 const PEER_TICK: Duration = Duration::from_secs(1);
 /// How often sockets are polled while only viewers without a tick are there.
 const POLL: Duration = Duration::from_millis(20);
+/// So much before its time a stream that keeps its own ticks is flushed: a timer for less is not worth it.
+const EARLY: Duration = Duration::from_millis(1);
 /// How often a mirror reminds its owner that it is there.
 const MIRROR_WORD: Duration = Duration::from_secs(1);
 /// A mirror without viewers is given up after this.
@@ -93,8 +95,7 @@ impl Schedule {
         next
     }
 
-    /// Flushes a class if its tick has come, and says when the next is: after a flush that took most of the tick, later
-    /// than that, for the shard's other work needs its share, and fewer and larger writes cost less.
+    /// Flushes a class if its tick has come.
     fn flush(&mut self, shard: &Shard, class: LatencyClass, now: Moment) {
         let tick = shard.config().class(class).tick;
         let Some(due) = self.ticks.get_mut(class.index()) else { return };
@@ -102,12 +103,7 @@ impl Schedule {
             return;
         }
         shard.flush_class(class);
-        let cost = shard.now().since(now);
-        let stretched = tick.max(cost.saturating_add(cost / 4));
-        if stretched > tick {
-            bump(&shard.inner().counters.late_ticks);
-        }
-        *due = now.plus(stretched);
+        *due = shard.next_tick(tick, now);
     }
 }
 
@@ -124,15 +120,51 @@ impl Shard {
         }
     }
 
+    /// When the next tick is, after a flush that began at `begun`: if that took most of a tick, later than usual, for the
+    /// shard's other work needs its share, and fewer and larger writes cost less.
+    fn next_tick(&self, tick: Duration, begun: Moment) -> Moment {
+        let cost = self.now().since(begun);
+        let stretched = tick.max(cost.saturating_add(cost / 4));
+        if stretched > tick {
+            bump(&self.inner().counters.late_ticks);
+        }
+        begun.plus(stretched)
+    }
+
+    /// Writes to the viewers of a stream that keeps its own ticks, as far as they are due.
+    pub(crate) fn flush_paced(&self, stream: &Rc<RefCell<Stream>>) {
+        if !stream.borrow().paced {
+            return;
+        }
+        for class in LatencyClass::ALL {
+            let (tick, now) = (self.config().class(class).tick, self.now());
+            let due = stream.borrow().flush_at.get(class.index()).is_some_and(|at| now.plus(EARLY) >= *at);
+            if tick.is_zero() || !due || self.class_viewers(class).get() == 0 {
+                continue;
+            }
+            self.flush_stream(stream, class);
+            let next = self.next_tick(tick, now);
+            if let Some(at) = stream.borrow_mut().flush_at.get_mut(class.index()) {
+                *at = next;
+            }
+        }
+    }
+
     /// Writes to the viewers of a class what came since their last turn.
     fn flush_class(&self, class: LatencyClass) {
         let Some(list) = self.inner().listed.get(class.index()) else { return };
         let mut streams = std::mem::take(&mut *list.borrow_mut());
         for stream in streams.drain(..) {
-            if let Some(listed) = stream.borrow_mut().listed.get_mut(class.index()) {
-                *listed = false;
+            let paced = {
+                let mut stream = stream.borrow_mut();
+                if let Some(listed) = stream.listed.get_mut(class.index()) {
+                    *listed = false;
+                }
+                stream.paced
+            };
+            if !paced {
+                self.flush_stream(&stream, class);
             }
-            self.flush_stream(&stream, class);
         }
         // The vector is used again.
         let mut list = list.borrow_mut();
@@ -336,6 +368,8 @@ impl Shard {
         }
         for stream in self.all_streams() {
             self.walk(&stream, &LatencyClass::ALL, Walk::Care);
+            // A publisher that sends nothing more does not come by to flush.
+            self.flush_paced(&stream);
             self.tidy(&stream, now);
         }
         for class in LatencyClass::ALL {

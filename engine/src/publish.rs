@@ -14,8 +14,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Longest rest of a publisher that nobody watches: the first viewer finds the cache no older than this.
+/// Longest rest of a publisher: the first viewer finds the cache no older than this.
 const REST: Duration = Duration::from_millis(100);
+/// Less is not worth a timer.
+const SHORTEST_REST: Duration = Duration::from_millis(1);
 /// Bytes that may gather in its socket meanwhile, well below what the smallest receive buffer holds.
 const REST_BYTES: u64 = 16 * 1024;
 
@@ -194,23 +196,27 @@ impl Publication {
     pub fn flush(&self) {
         self.shard.feed_followers(&self.stream);
         self.shard.flush_at_once(&self.stream);
+        self.shard.flush_paced(&self.stream);
     }
 
-    /// For a publisher that has nothing more to give at once. While nobody watches, what it sends may as well be read in
-    /// larger pieces, which cost less: the wait for one to gather, or for the first who watches.
+    /// For a publisher that has nothing more to give at once: the wait until its viewers are due, or until somebody comes.
+    /// What it sends meanwhile gathers in its socket; larger pieces cost less. `None`: somebody wants each packet.
     pub fn rest(&self) -> Option<impl Future<Output = ()>> {
-        let gathered = {
-            let stream = self.stream.borrow();
-            match stream.byte_rate() {
-                0 => return None,
-                _ if stream.is_watched() => return None,
-                rate => Duration::from_micros(REST_BYTES.saturating_mul(1_000_000) / rate),
-            }
-        };
+        let now = self.shard.now();
+        let until = self.stream.borrow().pace(&self.shard.config(), now, REST, REST_BYTES);
+        self.set_paced(until.is_some());
+        let rest = until?.since(now);
         self.watched.take();
-        Some(async move {
-            rt::either(self.watched.wait(), rt::sleep(gathered.min(REST))).await;
+        (rest >= SHORTEST_REST).then_some(async move {
+            rt::either(self.watched.wait(), rt::sleep(rest)).await;
         })
+    }
+
+    fn set_paced(&self, paced: bool) {
+        let was = std::mem::replace(&mut self.stream.borrow_mut().paced, paced);
+        if was && !paced {
+            self.shard.touched(&self.stream);
+        }
     }
 
     /// Raised when the server wants the publication to end.
@@ -229,6 +235,7 @@ impl Publication {
         }
         self.ended = true;
         if self.is_current() {
+            self.set_paced(false);
             self.flush();
             self.shard.lost_publisher(&self.stream, properly);
         }

@@ -10,7 +10,7 @@ use crate::ring::Ring;
 use crate::session::StopSignal;
 use crate::stats::{SessionId, StreamStats, TrackStats};
 use media::timeline::{Rules, Timeline};
-use media::{Kind, Metadata, Moment, Packet, Rendition, StreamInfo, StreamKey, Timestamp, Track};
+use media::{Kind, LatencyClass, Metadata, Moment, Packet, Rendition, StreamInfo, StreamKey, Timestamp, Track};
 use rt::Notify;
 use std::rc::Rc;
 use std::time::Duration;
@@ -97,6 +97,10 @@ pub(crate) struct Stream {
     pub unused_since: Option<Moment>,
     pub reported_viewers: usize,
     pub bytes_out: u64,
+    /// The publisher's task reads at the pace at which viewers are written to, and flushes them itself.
+    pub paced: bool,
+    /// When the viewers of a class are due, while paced.
+    pub flush_at: [Moment; 3],
     /// In the list of streams with news for the viewers of a class.
     pub listed: [bool; 3],
     timeline: Timeline,
@@ -136,6 +140,8 @@ impl Stream {
             unused_since: None,
             reported_viewers: 0,
             bytes_out: 0,
+            paced: false,
+            flush_at: [now; 3],
             listed: [false; 3],
             timeline: Timeline::new(rules),
             ring: Ring::new(config.gop),
@@ -156,6 +162,7 @@ impl Stream {
         self.generation = publisher.generation;
         self.publisher = Some(publisher);
         self.timeline.resume();
+        self.paced = false;
         self.came(now);
         self.forget_entries();
         self.first_packet = None;
@@ -302,9 +309,24 @@ impl Stream {
         self.renditions.iter().map(RenditionLog::viewer_count).sum()
     }
 
-    /// Whether anybody gets what is published, or is about to.
-    pub fn is_watched(&self) -> bool {
-        !self.followers.is_empty() || !self.waiters.is_empty() || self.viewer_count() > 0
+    /// Until when the publisher may as well let what it sends gather: until viewers are due, for nobody sees anything
+    /// before. `None`: somebody wants it at once. No longer than `longest`, nor than `bytes` take to come.
+    pub fn pace(&self, config: &Config, now: Moment, longest: Duration, bytes: u64) -> Option<Moment> {
+        let rate = self.byte_rate();
+        if rate == 0 || !self.followers.is_empty() || !self.waiters.is_empty() {
+            return None;
+        }
+        let gathered = Duration::from_micros(bytes.saturating_mul(1_000_000) / rate);
+        let mut until = now.plus(gathered.min(longest));
+        for (class, due) in LatencyClass::ALL.into_iter().zip(self.flush_at) {
+            if self.renditions.iter().any(|log| log.has_viewers_of(class)) {
+                if config.class(class).tick.is_zero() {
+                    return None;
+                }
+                until = until.min(due);
+            }
+        }
+        Some(until)
     }
 
     /// Somebody begins to watch: a publisher that rests reads on at once.
