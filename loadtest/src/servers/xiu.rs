@@ -1,4 +1,4 @@
-//! xiu, from crates.io, with its example configuration for RTMP and HTTP-FLV, one GOP kept.
+//! xiu, from crates.io, by the arguments of its README for RTMP and HTTP-FLV; it keeps one GOP then.
 
 use super::launch::{Launch, first_line};
 use super::{Running, free_ports, peers_folder};
@@ -27,14 +27,7 @@ pub fn xiu(scenario: &Scenario) -> Result<Running, String> {
     let version = version.trim_start_matches("xiu ").to_owned();
     let [rtmp, http] = free_ports()?;
     let launch = Launch::new("xiu", scenario, rtmp)?;
-    let text = format!(
-        "[rtmp]\nenabled = true\nport = {}\ngop_num = 1\n\n[httpflv]\nenabled = true\nport = {}\n\n\
-         [log]\nlevel = \"warn\"\n",
-        rtmp.port(),
-        http.port()
-    );
-    let config = launch.write("config.toml", &text)?;
     let mut command = launch.command(&program());
-    command.arg("-c").arg(config);
+    command.args(["-r", &rtmp.port().to_string(), "-f", &http.port().to_string(), "-l", "warn"]);
     launch.start(command, version, rtmp, Some(http))
 }
