@@ -6,7 +6,7 @@ use plotters::prelude::*;
 
 const SIZE: (u32, u32) = (860, 420);
 /// Told apart by most eyes, on white.
-const COLORS: [RGBColor; 8] = [
+const COLORS: [RGBColor; 12] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -15,6 +15,10 @@ const COLORS: [RGBColor; 8] = [
     RGBColor(86, 180, 233),
     RGBColor(90, 90, 90),
     RGBColor(150, 110, 50),
+    RGBColor(120, 70, 200),
+    RGBColor(0, 0, 0),
+    RGBColor(200, 0, 60),
+    RGBColor(110, 140, 0),
 ];
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;

@@ -84,7 +84,10 @@ impl<'a> Launch<'a> {
         let pid = Some(child.id());
         let target =
             Target { name: name.into(), version, rtmp, http, app: "live".into(), pid, feeds_itself: false };
-        let mut running = Running::wait(child, target, log)?;
+        let running = Running::wait(child, target, log).inspect_err(|_| {
+            let _ = std::fs::remove_dir_all(&self.folder);
+        });
+        let mut running = running?;
         running.folder = Some(self.folder);
         Ok(running)
     }

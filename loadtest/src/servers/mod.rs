@@ -69,7 +69,8 @@ impl Running {
 
     fn last_line(&self) -> String {
         let text = std::fs::read(&self.log).unwrap_or_default();
-        String::from_utf8_lossy(&text).lines().last().unwrap_or("it said nothing").to_owned()
+        let text = String::from_utf8_lossy(&text);
+        text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing").to_owned()
     }
 }
 

@@ -19,6 +19,7 @@ pub fn shardcast(scenario: &Scenario, binary: &Path) -> Result<Running, String> 
     let told = |error: std::io::Error| format!("{}: {error}", binary.display());
     let version = Command::new(binary).arg("version").output().map_err(told)?;
     let version = String::from_utf8_lossy(&version.stdout).lines().next().unwrap_or_default().to_owned();
+    let version = version.trim_start_matches("shardcast ").to_owned();
     let [rtmp, http, admin] = free_ports()?;
     let log =
         std::env::temp_dir().join(format!("loadtest-shardcast-{}-{}.log", std::process::id(), rtmp.port()));

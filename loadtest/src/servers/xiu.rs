@@ -1,6 +1,6 @@
-//! xiu, from crates.io, with its example configuration for RTMP and HTTP-FLV, one GOP kept.
+//! xiu, from crates.io, by the arguments of its README for RTMP and HTTP-FLV; it keeps one GOP then.
 
-use super::launch::{Launch, first_line};
+use super::launch::Launch;
 use super::{Running, free_ports, peers_folder};
 use crate::scenario::Scenario;
 use std::path::PathBuf;
@@ -23,18 +23,17 @@ pub fn program() -> PathBuf {
 /// # Errors
 /// One line that says why it does not run.
 pub fn xiu(scenario: &Scenario) -> Result<Running, String> {
-    let version = first_line(&program(), "--version").ok_or("xiu is not installed")?;
-    let version = version.trim_start_matches("xiu ").to_owned();
+    let version = installed().ok_or("xiu is not installed")?;
     let [rtmp, http] = free_ports()?;
     let launch = Launch::new("xiu", scenario, rtmp)?;
-    let text = format!(
-        "[rtmp]\nenabled = true\nport = {}\ngop_num = 1\n\n[httpflv]\nenabled = true\nport = {}\n\n\
-         [log]\nlevel = \"warn\"\n",
-        rtmp.port(),
-        http.port()
-    );
-    let config = launch.write("config.toml", &text)?;
     let mut command = launch.command(&program());
-    command.arg("-c").arg(config);
+    command.args(["-r", &rtmp.port().to_string(), "-f", &http.port().to_string(), "-l", "warn"]);
     launch.start(command, version, rtmp, Some(http))
+}
+
+/// As cargo noted it, for the program says the version before.
+fn installed() -> Option<String> {
+    let text = std::fs::read_to_string(root().join(".crates.toml")).ok()?;
+    let version = text.split_once("\"xiu ")?.1.split_whitespace().next()?;
+    Some(version.to_owned())
 }
