@@ -196,11 +196,11 @@ impl Shard {
                         if walk == Walk::Care && !viewer.needs_care() {
                             continue;
                         }
-                        let before = viewer.session.traffic().1;
+                        let before = viewer.sent();
                         if let Err(why) = viewer.flush(log, &view) {
                             gone.push((*key, why));
                         }
-                        *bytes_out = bytes_out.saturating_add(viewer.session.traffic().1 - before);
+                        *bytes_out = bytes_out.saturating_add(viewer.sent() - before);
                     }
                     *log.viewers_of(*class) = list;
                 }
@@ -220,9 +220,9 @@ impl Shard {
             let Stream { info, renditions, epoch, bytes_out, .. } = &mut *stream;
             let Some(viewer) = viewers.get_mut(key) else { return };
             let Some(log) = renditions.iter_mut().find(|log| log.id() == viewer.rendition) else { return };
-            let before = viewer.session.traffic().1;
+            let before = viewer.sent();
             let result = viewer.flush(log, &self.view(info, *epoch, log.settled(known), viewer.class));
-            *bytes_out = bytes_out.saturating_add(viewer.session.traffic().1 - before);
+            *bytes_out = bytes_out.saturating_add(viewer.sent() - before);
             result
         };
         if let Err(why) = result {
@@ -342,6 +342,7 @@ impl Shard {
             }
             _ => {}
         }
+        viewer.session.add_out(usize::try_from(viewer.sent()).unwrap_or(usize::MAX));
         viewer.session.end(why.text());
         if let Some(stream) = &viewer.stream {
             if let Some(log) =

@@ -199,6 +199,7 @@ impl Shard {
         let viewers = self.inner().viewers.borrow();
         let Some(viewer) = viewers.get(key) else { return };
         stats.class = Some(viewer.class);
+        stats.bytes_out = stats.bytes_out.saturating_add(viewer.sent());
         (stats.skips, stats.bytes_skipped) = viewer.skips();
         if let Some(stream) = &viewer.stream {
             let stream = stream.borrow();

@@ -10,7 +10,9 @@ use crate::ring::Ring;
 use crate::session::StopSignal;
 use crate::stats::{SessionId, StreamStats, TrackStats};
 use media::timeline::{Rules, Timeline};
-use media::{Kind, LatencyClass, Metadata, Moment, Packet, Rendition, StreamInfo, StreamKey, Timestamp, Track};
+use media::{
+    Kind, LatencyClass, Metadata, Moment, Packet, Rendition, StreamInfo, StreamKey, Timestamp, Track,
+};
 use rt::Notify;
 use std::rc::Rc;
 use std::time::Duration;
