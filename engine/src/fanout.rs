@@ -494,3 +494,37 @@ impl Shard {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::Config;
+    use crate::shard::Parts;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_flush_that_takes_longer_than_its_tick_stretches_it() {
+        let shard = Shard::new(Parts {
+            index: 0,
+            cpu: None,
+            config: Config::default(),
+            outboxes: Vec::new(),
+            questions: crossbeam_channel::bounded(1).0,
+            connections: Arc::default(),
+        })
+        .unwrap();
+        let tick = Duration::from_millis(1);
+        let begun = shard.now();
+        while shard.now().since(begun) < Duration::from_millis(8) {
+            std::hint::spin_loop();
+        }
+        // The shard's other work gets a quarter of what the flush took.
+        let next = shard.next_tick(tick, begun);
+        assert!(next.since(begun) >= Duration::from_millis(10), "{next:?}");
+        assert_eq!(shard.inner().counters.late_ticks.get(), 1);
+        let ahead = shard.now().plus(Duration::from_secs(600));
+        assert_eq!(shard.next_tick(tick, ahead), ahead.plus(tick));
+        assert_eq!(shard.inner().counters.late_ticks.get(), 1);
+    }
+}
