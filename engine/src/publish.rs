@@ -16,6 +16,9 @@ use std::time::Duration;
 
 /// Longest rest of a publisher: the first viewer finds the cache no older than this.
 const REST: Duration = Duration::from_millis(100);
+/// How long a name that is taken is looked at before somebody is refused: the one who has it may just have gone, an
+/// encoder that comes back at once for one, and that is seen only when it is read from.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Less is not worth a timer.
 const SHORTEST_REST: Duration = Duration::from_millis(1);
 /// Bytes that may gather in its socket meanwhile, well below what the smallest receive buffer holds.
@@ -90,7 +93,11 @@ impl Shard {
     /// [`Refusal::AlreadyPublishing`], [`Refusal::Limit`] or [`Refusal::ShuttingDown`].
     pub async fn publish(&self, session: &SessionGuard, key: &StreamKey) -> Result<Publication, Refusal> {
         let config = self.config().publish;
-        let deadline = self.now().plus(config.conflict_wait);
+        let wait = match config.on_conflict {
+            OnConflict::Wait => config.conflict_wait,
+            OnConflict::Refuse | OnConflict::Replace => LOOK_AGAIN,
+        };
+        let deadline = self.now().plus(wait);
         loop {
             if self.is_draining() {
                 return Err(Refusal::ShuttingDown);
@@ -103,7 +110,7 @@ impl Shard {
                     other.raise(StopReason::Replaced);
                     return Ok(self.take_name(session.id(), stream));
                 }
-                (Some(_), OnConflict::Wait) if self.now() < deadline => {
+                (Some(_), _) if self.now() < deadline => {
                     let waiting = Waiting::new(self, stream);
                     let waited = rt::timeout(deadline.since(self.now()), waiting.wait());
                     if let Either::Right(_) = rt::either(waited, session.stop.wait()).await {

@@ -407,3 +407,21 @@ fn a_publisher_rests_only_while_nobody_watches() {
         assert!(rests());
     });
 }
+
+#[test]
+fn a_publisher_that_comes_back_before_it_was_seen_to_go_is_taken() {
+    run(rt::Backend::Epoll, 1, Config::default(), |shard| async move {
+        let key = key("again");
+        let (_session, first) = publisher(&shard, &key).await;
+        let first = first.unwrap();
+        let later = async {
+            rt::sleep(Duration::from_millis(5)).await;
+            drop(first);
+            std::future::pending::<()>().await;
+        };
+        match rt::either(publisher(&shard, &key), later).await {
+            rt::Either::Left((_session, second)) => assert!(second.is_ok()),
+            rt::Either::Right(()) => unreachable!(),
+        }
+    });
+}
