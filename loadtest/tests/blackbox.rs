@@ -36,22 +36,28 @@ struct Server {
 }
 
 impl Server {
+    /// On ports that were free a moment ago; on others if somebody was quicker.
     fn start() -> Self {
-        let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let (rtmp, http, admin) = (free(), free(), free());
-        let mut command = Command::new(shardcast());
-        command.args(["serve", "--set", "server.bind=127.0.0.1"]);
-        for (key, address) in [("rtmp", rtmp), ("http", http), ("admin", admin)] {
-            command.arg("--set").arg(format!("{key}.port={}", address.port()));
-        }
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let server = Self { child, rtmp, http };
         let begin = Instant::now();
-        while TcpStream::connect(server.http).is_err() || TcpStream::connect(server.rtmp).is_err() {
-            assert!(begin.elapsed() < Duration::from_secs(20), "the server does not answer");
-            thread::sleep(Duration::from_millis(20));
+        loop {
+            let held: Vec<TcpListener> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+            let ports: Vec<SocketAddr> = held.iter().map(|held| held.local_addr().unwrap()).collect();
+            drop(held);
+            let mut command = Command::new(shardcast());
+            command.args(["serve", "--set", "server.bind=127.0.0.1"]);
+            for (key, address) in ["rtmp", "http", "admin"].iter().zip(&ports) {
+                command.arg("--set").arg(format!("{key}.port={}", address.port()));
+            }
+            let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            let mut server = Self { child, rtmp: ports[0], http: ports[1] };
+            while server.child.try_wait().unwrap().is_none() {
+                if TcpStream::connect(server.http).is_ok() && TcpStream::connect(server.rtmp).is_ok() {
+                    return server;
+                }
+                assert!(begin.elapsed() < Duration::from_secs(60), "the server does not answer");
+                thread::sleep(Duration::from_millis(20));
+            }
         }
-        server
     }
 }
 
