@@ -4,7 +4,7 @@
 //! rule decides is allowed. For now the rules are the patterns of the configuration.
 
 use crate::config::Pattern;
-use engine::{Action, Handle, Question};
+use engine::{Action, Grant, Handle, Question};
 use media::Refusal;
 use std::io;
 use std::sync::Arc;
@@ -48,7 +48,7 @@ pub fn start(handle: Handle, rules: Vec<Box<dyn Rule>>) -> io::Result<()> {
     thread::Builder::new().name("admission".into()).spawn(move || {
         while let Ok(question) = handle.questions().recv() {
             let verdict = rules.iter().find_map(|rule| rule.decide(&question)).unwrap_or(Ok(()));
-            handle.answer(&question, verdict);
+            handle.answer(&question, verdict.map(|()| Grant::default()));
         }
     })?;
     Ok(())

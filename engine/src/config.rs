@@ -89,6 +89,8 @@ pub struct Limits {
     pub renditions: usize,
     /// Ended sessions whose timeline is kept.
     pub ended_sessions: usize,
+    /// Events that the control side has not read, of all shards together; past it nobody is admitted.
+    pub events: usize,
 }
 
 /// Repairing input stamps.
@@ -167,6 +169,7 @@ impl Default for Config {
                 waiting: 10_000,
                 renditions: 32,
                 ended_sessions: 256,
+                events: 65_536,
             },
             timeline: TimelineConfig { jump_forward: ms(10_000), jump_back: ms(500) },
             rendition_idle: ms(5_000),

@@ -230,6 +230,20 @@ impl Shard {
         }
     }
 
+    /// Ends one viewer with its protocol's goodbye.
+    pub(crate) fn end_viewer(&self, stream: &Rc<RefCell<Stream>>, key: Key, reason: StopReason) {
+        {
+            let mut viewers = self.inner().viewers.borrow_mut();
+            let mut stream = stream.borrow_mut();
+            let Stream { info, renditions, epoch, .. } = &mut *stream;
+            let Some(viewer) = viewers.get_mut(key) else { return };
+            let Some(log) = renditions.iter_mut().find(|log| log.id() == viewer.rendition) else { return };
+            let view = self.view(info, *epoch, false, viewer.class);
+            viewer.stop(reason, log, &view, false);
+        }
+        self.flush_viewer(stream, key);
+    }
+
     /// Ends all viewers of a stream with the protocols' goodbye.
     pub(crate) fn stop_viewers(&self, stream: &Rc<RefCell<Stream>>, reason: StopReason) {
         {
@@ -511,6 +525,8 @@ mod tests {
             config: Config::default(),
             outboxes: Vec::new(),
             questions: crossbeam_channel::bounded(1).0,
+            events: crossbeam_channel::bounded(1).0,
+            visitors: crossbeam_channel::bounded(1).0,
             connections: Arc::default(),
         })
         .unwrap();

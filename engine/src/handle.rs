@@ -2,10 +2,13 @@
 //! go into it. Everything is a message; nothing here waits for a shard longer than it says.
 
 use crate::config::Config;
+use crate::event::Event;
 use crate::mesh::{Mail, Outbox};
+use crate::shard::Shard;
+use crate::visitor::Visitor;
 use crate::{SessionId, ShardStats};
 use crossbeam_channel::{Receiver, bounded};
-use media::{Refusal, StreamKey};
+use media::{LatencyClass, Refusal, StopReason, StreamKey};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -42,11 +45,33 @@ pub struct Question {
     pub host: String,
 }
 
+/// What an allowed session is told beside the yes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grant {
+    /// The stream it gets, if that is another than it asked for.
+    pub key: Option<StreamKey>,
+    /// Latency class of a viewer, whatever it asked for.
+    pub class: Option<LatencyClass>,
+}
+
+/// What is to be ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// One session.
+    Session(SessionId),
+    /// The publisher of a stream; its viewers wait for the next one as after a broken connection.
+    Publisher(StreamKey),
+    /// A stream with all that belongs to it.
+    Stream(StreamKey),
+}
+
 /// The engine, as the control side sees it.
 #[derive(Clone)]
 pub struct Handle {
     pub(crate) shards: Arc<[Outbox]>,
     pub(crate) questions: Receiver<Arc<Question>>,
+    pub(crate) events: Receiver<Event>,
+    pub(crate) visitors: Receiver<Visitor>,
 }
 
 impl Handle {
@@ -60,9 +85,20 @@ impl Handle {
         &self.questions
     }
 
+    /// What happened, in order. Whoever reads it must read all: while too much waits, nobody is admitted. Ends with
+    /// the last shard.
+    pub const fn events(&self) -> &Receiver<Event> {
+        &self.events
+    }
+
+    /// Connections whose requests are for the control side.
+    pub const fn visitors(&self) -> &Receiver<Visitor> {
+        &self.visitors
+    }
+
     /// Answers a question: `Ok` lets the session go on.
     /// An answer that comes after the session has gone, or has gone on to ask something else, is dropped.
-    pub fn answer(&self, question: &Arc<Question>, verdict: Result<(), Refusal>) {
+    pub fn answer(&self, question: &Arc<Question>, verdict: Result<Grant, Refusal>) {
         if let Some(shard) = self.shards.get(question.shard) {
             shard.send_control(Mail::Verdict { question: Arc::clone(question), verdict });
         }
@@ -83,6 +119,30 @@ impl Handle {
         }
         all.sort_by_key(|stats: &ShardStats| stats.shard);
         all
+    }
+
+    /// Ends sessions, as an operator's decision, and waits until every shard has begun to, but no longer than `wait`. Gives how
+    /// many sessions that were. Blocks the calling thread.
+    pub fn stop(&self, which: &Which, reason: StopReason, wait: Duration) -> usize {
+        let (reply, answers) = bounded(self.shards.len().max(1));
+        for shard in self.shards.iter() {
+            shard.send_control(Mail::Stop { which: which.clone(), reason, reply: reply.clone() });
+        }
+        drop(reply);
+        let deadline = Instant::now() + wait;
+        let mut stopped = 0;
+        while let Ok(sessions) = answers.recv_deadline(deadline) {
+            stopped += sessions;
+        }
+        stopped
+    }
+
+    /// Runs something on every shard, soon.
+    pub fn each(&self, run: impl Fn(&Shard) + Send + Sync + 'static) {
+        let run = Arc::new(run);
+        for shard in self.shards.iter() {
+            shard.send_control(Mail::Run(Arc::clone(&run) as Arc<dyn Fn(&Shard) + Send + Sync>));
+        }
     }
 
     /// Sends every shard a new configuration: limits and times apply from then on, to new and living sessions; the

@@ -7,8 +7,12 @@
 //!
 //! What it deliberately does not know: what bytes mean, where configuration comes from, who may do what.
 
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench_api;
 mod clock;
 pub mod config;
+mod event;
 mod fanout;
 mod handle;
 mod log;
@@ -23,13 +27,16 @@ mod shard;
 mod slab;
 mod start;
 mod stats;
+mod stop;
 mod stream;
 mod transport;
 mod viewer;
+mod visitor;
 
-pub use clock::now;
+pub use clock::{date, now};
 pub use config::Config;
-pub use handle::{Action, Handle, Question};
+pub use event::{Event, What};
+pub use handle::{Action, Grant, Handle, Question, Which};
 pub use mesh::Arrival;
 pub use play::{Attach, Place};
 pub use publish::{Ask, Publication};
@@ -38,3 +45,4 @@ pub use shard::{SessionGuard, Shard};
 pub use start::{Engine, StartError, Started, start};
 pub use stats::{MeshDrops, Role, SessionId, SessionStats, ShardStats, Step, StreamStats, TrackStats};
 pub use transport::{Peer, PeerState, Sealed, Transport};
+pub use visitor::Visitor;

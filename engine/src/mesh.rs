@@ -6,10 +6,11 @@
 //! - A message that is dropped drops what it owns: a connection on its way is closed, never leaked.
 
 use crate::config::Config;
+use crate::handle::{Grant, Which};
 use crate::shard::Shard;
 use crate::{Question, ShardStats};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use media::{Packet, Refusal, StreamInfo, StreamKey};
+use media::{Packet, Refusal, StopReason, StreamInfo, StreamKey};
 use rt::{Doorbell, Ringer};
 use std::io;
 use std::sync::Arc;
@@ -41,7 +42,7 @@ pub(crate) enum Feed {
 pub(crate) enum Mail {
     Verdict {
         question: Arc<Question>,
-        verdict: Result<(), Refusal>,
+        verdict: Result<Grant, Refusal>,
     },
     Stats {
         reply: Sender<ShardStats>,
@@ -49,6 +50,12 @@ pub(crate) enum Mail {
     Drain {
         limit: Duration,
     },
+    Stop {
+        which: Which,
+        reason: StopReason,
+        reply: Sender<usize>,
+    },
+    Run(Arc<dyn Fn(&Shard) + Send + Sync>),
     Configure(Box<Config>),
     Arrive(Box<dyn Arrival>),
     /// `life` numbers the mirrors that a shard makes: what is said of one never meets another of the same stream.

@@ -1,5 +1,6 @@
 //! Playing: where a stream is served from, waiting for it, and attaching a viewer to its log.
 
+use crate::event::What;
 use crate::session::Record;
 use crate::shard::{SessionGuard, Shard};
 use crate::stats::{Role, SessionStats};
@@ -189,6 +190,9 @@ impl Shard {
                 return;
             }
         };
+        let generation = stream.borrow().generation;
+        record.playing.set(Some(generation));
+        self.tell_event(What::PlayStarted, &record, generation, None);
         self.inner().fanout.notify();
         self.flush_viewer(&stream, key);
         self.weigh(&stream);

@@ -1,11 +1,11 @@
 //! Publishing: admission, who may take a name, and the way of packets into the stream.
 
 use crate::config::OnConflict;
-use crate::handle::{Action, Question};
+use crate::event::What;
+use crate::handle::{Action, Grant, Question};
 use crate::play::Waiting;
-use crate::session::{Asked, StopSignal};
+use crate::session::{Asked, Record, StopSignal};
 use crate::shard::{SessionGuard, Shard, bump};
-use crate::stats::SessionId;
 use crate::stream::{Phase, PublisherSlot, Stream};
 use media::{LatencyClass, Metadata, Packet, Refusal, StopReason, StreamKey, Track};
 use rt::{Either, Notify};
@@ -46,6 +46,7 @@ pub struct Publication {
     generation: u64,
     stop: Rc<StopSignal>,
     watched: Notify,
+    session: Rc<Record>,
     ended: bool,
 }
 
@@ -54,7 +55,11 @@ impl Shard {
     ///
     /// # Errors
     /// The refusal; [`Refusal::Unavailable`] if the question could not be put or was not answered in time.
-    pub async fn admit(&self, session: &SessionGuard, ask: Ask<'_>) -> Result<(), Refusal> {
+    pub async fn admit(&self, session: &SessionGuard, ask: Ask<'_>) -> Result<Grant, Refusal> {
+        if self.is_event_queue_full() {
+            self.count_limit("events");
+            return Err(Refusal::Unavailable);
+        }
         let question = Arc::new(Question {
             session: session.id(),
             shard: self.index(),
@@ -84,7 +89,11 @@ impl Shard {
         };
         let verdict = rt::timeout(self.config().admission_timeout, answered).await;
         *session.asked.borrow_mut() = None;
-        verdict.unwrap_or(Err(Refusal::Unavailable))
+        let verdict = verdict.unwrap_or(Err(Refusal::Unavailable));
+        if verdict.is_ok() {
+            session.allowed(Arc::clone(&asked.question));
+        }
+        verdict
     }
 
     /// Takes a name on its owner, by the policy for a name that is taken.
@@ -105,10 +114,10 @@ impl Shard {
             let stream = self.stream_or_new(key)?;
             let taken = stream.borrow().publisher.as_ref().map(|p| Rc::clone(&p.stop));
             match (taken, config.on_conflict) {
-                (None, _) => return Ok(self.take_name(session.id(), stream)),
+                (None, _) => return Ok(self.take_name(session, stream)),
                 (Some(other), OnConflict::Replace) => {
                     other.raise(StopReason::Replaced);
-                    return Ok(self.take_name(session.id(), stream));
+                    return Ok(self.take_name(session, stream));
                 }
                 (Some(_), _) if self.now() < deadline => {
                     let waiting = Waiting::new(self, stream);
@@ -122,20 +131,33 @@ impl Shard {
         }
     }
 
-    fn take_name(&self, session: SessionId, stream: Rc<RefCell<Stream>>) -> Publication {
+    fn take_name(&self, session: &SessionGuard, stream: Rc<RefCell<Stream>>) -> Publication {
         let stop = Rc::new(StopSignal::default());
         let watched = Notify::default();
         let (generation, key) = {
             let mut s = stream.borrow_mut();
             let generation = s.generation + 1;
-            let slot =
-                PublisherSlot { session, generation, stop: Rc::clone(&stop), watched: watched.clone() };
+            let slot = PublisherSlot {
+                session: session.id(),
+                generation,
+                stop: Rc::clone(&stop),
+                watched: watched.clone(),
+            };
             s.begin(slot, self.now());
             (generation, s.key.clone())
         };
         self.start_followers(&stream);
-        tracing::info!(session = session.0, stream = %key, shard = self.index(), generation, "publishing");
-        Publication { shard: self.clone(), stream, generation, stop, watched, ended: false }
+        self.tell_event(What::PublishStarted, session, generation, None);
+        tracing::info!(session = %session.id(), stream = %key, shard = self.index(), generation, "publishing");
+        Publication {
+            shard: self.clone(),
+            stream,
+            generation,
+            stop,
+            watched,
+            session: session.record(),
+            ended: false,
+        }
     }
 
     /// The stream's entry on its owner, made if there is room.
@@ -165,6 +187,9 @@ impl Shard {
         {
             let mut s = stream.borrow_mut();
             s.publisher = None;
+            if s.phase == Phase::Ended {
+                return;
+            }
             s.phase = Phase::Grace { until: self.now().plus(grace) };
             s.wake_waiters();
         }
@@ -241,6 +266,8 @@ impl Publication {
             return;
         }
         self.ended = true;
+        let reason = self.session.why_ended().unwrap_or_else(|| "ended by peer".into());
+        self.shard.tell_event(What::PublishEnded, &self.session, self.generation, Some(reason));
         if self.is_current() {
             self.set_paced(false);
             self.flush();

@@ -1,6 +1,6 @@
 //! Sessions as the engine keeps them: who, what, since when, which steps, why it ended.
 
-use crate::handle::Question;
+use crate::handle::{Grant, Question};
 use crate::slab::Key;
 use crate::stats::{Role, SessionId, SessionStats, Step};
 use media::{Moment, Refusal, StopReason, StreamKey};
@@ -69,7 +69,7 @@ impl Drop for Permit {
 /// A question whose answer is waited for.
 pub(crate) struct Asked {
     pub question: Arc<Question>,
-    pub verdict: Cell<Option<Result<(), Refusal>>>,
+    pub verdict: Cell<Option<Result<Grant, Refusal>>>,
     pub answered: Notify,
 }
 
@@ -82,6 +82,10 @@ pub struct Record {
     role: Cell<Role>,
     key: RefCell<Option<StreamKey>>,
     user_agent: RefCell<String>,
+    /// What it was allowed.
+    request: RefCell<Option<Arc<Question>>>,
+    /// Of a viewer being served: which publication it began with.
+    pub(crate) playing: Cell<Option<u64>>,
     steps: RefCell<Vec<Step>>,
     bytes_in: Cell<u64>,
     bytes_out: Cell<u64>,
@@ -104,6 +108,7 @@ pub struct Travelling {
     role: Role,
     key: Option<StreamKey>,
     user_agent: String,
+    request: Option<Arc<Question>>,
     steps: Vec<Step>,
     bytes: (u64, u64),
     leniencies: u64,
@@ -126,6 +131,7 @@ impl Record {
             role: Role::Undecided,
             key: None,
             user_agent: String::new(),
+            request: None,
             steps: Vec::new(),
             bytes: (0, 0),
             leniencies: 0,
@@ -142,6 +148,8 @@ impl Record {
             role: Cell::new(from.role),
             key: RefCell::new(from.key),
             user_agent: RefCell::new(from.user_agent),
+            request: RefCell::new(from.request),
+            playing: Cell::new(None),
             steps: RefCell::new(from.steps),
             bytes_in: Cell::new(from.bytes.0),
             bytes_out: Cell::new(from.bytes.1),
@@ -163,6 +171,7 @@ impl Record {
             role: self.role.get(),
             key: self.key.borrow().clone(),
             user_agent: self.user_agent.borrow().clone(),
+            request: self.request.borrow().clone(),
             steps: self.steps.borrow().clone(),
             bytes: (self.bytes_in.get(), self.bytes_out.get()),
             leniencies: self.leniencies.get(),
@@ -201,6 +210,17 @@ impl Record {
     pub fn clear_request(&self) {
         self.role.set(Role::Undecided);
         *self.key.borrow_mut() = None;
+        *self.request.borrow_mut() = None;
+    }
+
+    /// The request was allowed.
+    pub(crate) fn allowed(&self, request: Arc<Question>) {
+        *self.request.borrow_mut() = Some(request);
+    }
+
+    /// What it was allowed.
+    pub(crate) fn request(&self) -> Option<Arc<Question>> {
+        self.request.borrow().clone()
     }
 
     /// Notes a step of its life; a repeated one is noted once.

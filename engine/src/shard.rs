@@ -7,6 +7,7 @@
 //! - A session's end is noted exactly once, by the drop of its [`SessionGuard`].
 
 use crate::config::Config;
+use crate::event::Event;
 use crate::handle::Question;
 use crate::mesh::{Arrival, Inbox, Mail, Outbox};
 use crate::session::{Permit, Record, Sessions, Travelling};
@@ -14,6 +15,7 @@ use crate::slab::Slab;
 use crate::stats::{MeshDrops, Role, SessionId, SessionStats, ShardStats, StreamStats};
 use crate::stream::Stream;
 use crate::viewer::Viewer;
+use crate::visitor::Visitor;
 use crate::{clock, fanout};
 use crossbeam_channel::Sender;
 use media::{LatencyClass, Moment, Refusal, StopReason, StreamKey};
@@ -53,6 +55,8 @@ pub(crate) struct Inner {
     pub sessions: RefCell<Sessions>,
     pub outboxes: Vec<Outbox>,
     pub questions: Sender<Arc<Question>>,
+    pub events: Sender<Event>,
+    pub visitors: Sender<Visitor>,
     /// Connections of all shards, counted as they come and go.
     pub connections: Arc<AtomicUsize>,
     pub poller: Poller,
@@ -95,6 +99,8 @@ pub(crate) struct Parts {
     pub config: Config,
     pub outboxes: Vec<Outbox>,
     pub questions: Sender<Arc<Question>>,
+    pub events: Sender<Event>,
+    pub visitors: Sender<Visitor>,
     pub connections: Arc<AtomicUsize>,
 }
 
@@ -114,6 +120,8 @@ impl Shard {
             sessions: RefCell::new(Sessions::new(parts.index)),
             outboxes: parts.outboxes,
             questions: parts.questions,
+            events: parts.events,
+            visitors: parts.visitors,
             connections: parts.connections,
             poller: Poller::new()?,
             hot: RefCell::default(),
@@ -312,6 +320,10 @@ impl Shard {
                 let _ = reply.try_send(self.stats());
             }
             Mail::Drain { limit } => self.drain(limit),
+            Mail::Stop { which, reason, reply } => {
+                let _ = reply.try_send(self.stop(&which, reason));
+            }
+            Mail::Run(run) => run(self),
             Mail::Configure(config) => self.configure(*config),
             Mail::Arrive(arrival) => arrival.land(self),
             Mail::Follow { key, from, life, wait } => self.follow(&key, from, life, wait),
@@ -471,6 +483,7 @@ impl Drop for SessionGuard {
         }
         let now = clock::now();
         self.record.end("connection ended");
+        self.shard.tell_play_ended(&self.record);
         let stats = self.record.stats(inner.index, now);
         let why = self.record.why_ended().unwrap_or_default();
         if self.record.role() == Role::Undecided {

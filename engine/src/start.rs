@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 /// Questions to the control side that may wait.
 const QUESTIONS: usize = 8192;
 
+/// Connections for the control side that may wait.
+const VISITORS: usize = 1024;
+
 /// What a set of shards is started with.
 pub struct Engine {
     /// Executor.
@@ -64,6 +67,9 @@ where
     let (members, outsider) =
         mesh(count, engine.config.mirror.queue).map_err(|error| failed(0, format!("doorbell: {error}")))?;
     let (ask, questions) = bounded(QUESTIONS);
+    // Bounded by admission: past its limit nobody new is allowed, and each session adds a start and an end.
+    let (tell, events) = crossbeam_channel::unbounded();
+    let (show_in, visitors) = bounded(VISITORS);
     let (report, reports) = bounded(count.max(1));
     let serve = Arc::new(serve);
     let connections = Arc::new(AtomicUsize::new(0));
@@ -75,6 +81,8 @@ where
             config: engine.config,
             outboxes,
             questions: ask.clone(),
+            events: tell.clone(),
+            visitors: show_in.clone(),
             connections: Arc::clone(&connections),
         };
         let (report, serve) = (report.clone(), Arc::clone(&serve));
@@ -102,12 +110,12 @@ where
             }
         }
     }
-    drop(report);
+    drop((report, tell, show_in));
     if let Err(error) = wait_for_all(count, engine.timeout, &reports, &mut threads) {
         end_all(&outsider);
         return Err(error);
     }
-    Ok(Started { handle: Handle { shards: outsider.into(), questions }, threads })
+    Ok(Started { handle: Handle { shards: outsider.into(), questions, events, visitors }, threads })
 }
 
 /// The shards that did come up end; they serve nobody yet.

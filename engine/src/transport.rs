@@ -5,7 +5,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// A byte stream that is not the bare socket: TLS.
-pub trait Sealed {
+pub trait Sealed: Send {
     /// The socket below.
     fn fd(&self) -> BorrowedFd<'_>;
 
@@ -49,21 +49,33 @@ impl Transport {
         }
     }
 
-    pub(crate) fn send(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+    /// Sends what the socket takes now; returns how many bytes that were.
+    ///
+    /// # Errors
+    /// `WouldBlock` if it takes none; those of the socket and of the seal.
+    pub fn send(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Self::Plain(fd) => rt::send_gather(fd.as_fd(), bufs),
             Self::Sealed(sealed) => sealed.send(bufs),
         }
     }
 
-    pub(crate) fn recv(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+    /// Receives what is there; 0 at the end.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing is there; those of the socket and of the seal.
+    pub fn recv(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(fd) => rt::recv_now(fd.as_fd(), buf),
             Self::Sealed(sealed) => sealed.recv(buf),
         }
     }
 
-    pub(crate) fn flush(&mut self) -> io::Result<bool> {
+    /// Whether everything taken has left for the socket; tries to send what has not.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub fn flush(&mut self) -> io::Result<bool> {
         match self {
             Self::Plain(_) => Ok(true),
             Self::Sealed(sealed) => sealed.flush(),
@@ -71,7 +83,10 @@ impl Transport {
     }
 
     /// Ends the sending side; receiving goes on.
-    pub(crate) fn close(&mut self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub fn close(&mut self) -> io::Result<()> {
         if let Self::Sealed(sealed) = self {
             sealed.finish();
         }

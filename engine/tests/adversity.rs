@@ -96,10 +96,11 @@ fn a_late_answer_does_not_answer_the_next_question() {
     let wait = Duration::from_secs(5);
     let first = started.handle.questions().recv_timeout(wait).unwrap();
     let _second = started.handle.questions().recv_timeout(wait).unwrap();
-    started.handle.answer(&first, Ok(()));
+    started.handle.answer(&first, Ok(engine::Grant::default()));
     let verdicts = finished.recv_timeout(wait).unwrap();
     started.handle.drain(Duration::ZERO);
-    assert_eq!(verdicts, [Err(media::Refusal::Unavailable); 2]);
+    let late = Err(media::Refusal::Unavailable);
+    assert_eq!(verdicts, [late.clone(), late]);
 }
 
 struct Broken;

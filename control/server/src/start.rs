@@ -180,6 +180,7 @@ fn drivers(config: &Settings, certificates: Option<Arc<Certificates>>) -> driver
             origin => Some(origin.to_owned()),
         },
         ws_ping: config.http.ws_ping_ms,
+        control_paths: if config.admin.enabled { control::api::PATHS } else { &[] },
         assets: web::ASSETS,
     }
 }

@@ -43,6 +43,9 @@ struct Shared {
     askers: Semaphore,
 }
 
+/// Paths that the control side serves on the media ports too: a whole path, or the beginning of some if it ends in a slash.
+pub const PATHS: &[&str] = &["/api/", "/metrics", "/healthz", "/readyz"];
+
 type App = State<Arc<Shared>>;
 
 /// Serves the API on a listener until the process ends.

@@ -265,6 +265,8 @@ table! {
         renditions: usize = range(1, 1_024), number(32);
         /// Ended sessions that the statistics still show.
         ended_sessions: usize = range(1, 100_000), number(256);
+        /// Events that may wait to be written down or told; past it nobody new is admitted.
+        events: usize = range(16, 10_000_000), number(65_536);
     }
     /// Repairing the stamps of publishers.
     timeline = "timeline": Timeline {

@@ -65,6 +65,7 @@ impl Resolved {
                 waiting: share(limits.waiting),
                 renditions: limits.renditions,
                 ended_sessions: share(limits.ended_sessions),
+                events: limits.events,
             },
             timeline: TimelineConfig {
                 jump_forward: timeline.jump_forward_ms,

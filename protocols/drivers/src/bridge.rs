@@ -8,7 +8,8 @@ use crate::conn::{Conn, Got, Parked};
 use crate::local::Local;
 use crate::table::AnySession;
 use engine::{
-    Action, Arrival, Ask, Attach, Peer, PeerState, Place, Publication, Role, SessionGuard, Shard, Travelling,
+    Action, Arrival, Ask, Attach, Grant, Peer, PeerState, Place, Publication, Role, SessionGuard, Shard,
+    Travelling,
 };
 use media::{Moment, Refusal, StopReason, StreamKey};
 use protocols::{Error, Event, Input, Output, PlayRequest, PublishRequest, Query, Session, Verdict};
@@ -89,7 +90,7 @@ impl Bridge {
             match self.until_request(opened).await {
                 Err(why) => return self.gone(why).await,
                 Ok(None) => return Left::Free(self),
-                Ok(Some(request)) => match self.serve(request).await {
+                Ok(Some(request)) => match self.serve(request, false).await {
                     Left::Free(bridge) if bridge.session.is_one_request() => return Left::Free(bridge),
                     Left::Free(bridge) => {
                         self = bridge;
@@ -114,20 +115,56 @@ impl Bridge {
         }
     }
 
-    /// Goes on with a request whose connection is on the right shard.
-    async fn serve(self, request: Request) -> Left {
+    /// Goes on with a request, on the shard that serves its stream.
+    async fn serve(self, request: Request, admitted: bool) -> Left {
         match request {
             Request::Publish(request) => {
                 let owner = self.shard().owner(&request.key);
                 if owner != self.shard().index() {
-                    return self.hand_off(owner, Request::Publish(request));
+                    return self.hand_off(owner, Request::Publish(request), admitted);
                 }
-                self.publish(*request).await
+                if admitted { self.publish(*request).await } else { self.ask_to_publish(request).await }
             }
             Request::Play(request) => match self.shard().place(&request.key) {
-                Place::There(owner) => self.hand_off(owner, Request::Play(request)),
-                Place::Here => self.play(*request).await,
+                Place::There(owner) => self.hand_off(owner, Request::Play(request), admitted),
+                Place::Here if admitted => self.play(*request).await,
+                Place::Here => self.ask_to_play(request).await,
             },
+        }
+    }
+
+    /// Lets the control side decide. A stream under another name may be another shard's.
+    async fn ask_to_publish(self, mut request: Box<PublishRequest>) -> Left {
+        let PublishRequest { key, query, user_agent, host } = &*request;
+        let grant = match self.admit(Role::Publisher, key, query, user_agent, host).await {
+            Ok(grant) => grant,
+            Err(refusal) => return self.refuse(refusal).await,
+        };
+        if let Some(key) = grant.key {
+            self.guard.set_request(Role::Publisher, &key, &request.user_agent);
+            request.key = key;
+        }
+        let owner = self.shard().owner(&request.key);
+        if owner != self.shard().index() {
+            return self.hand_off(owner, Request::Publish(request), true);
+        }
+        self.publish(*request).await
+    }
+
+    async fn ask_to_play(self, mut request: Box<PlayRequest>) -> Left {
+        let PlayRequest { key, query, user_agent, host, .. } = &*request;
+        let grant = match self.admit(Role::Viewer, key, query, user_agent, host).await {
+            Ok(grant) => grant,
+            Err(refusal) => return self.refuse(refusal).await,
+        };
+        request.start.class = grant.class.or(request.start.class);
+        if let Some(key) = grant.key {
+            self.guard.set_request(Role::Viewer, &key, &request.user_agent);
+            request.key = key;
+        }
+        match self.shard().place(&request.key) {
+            Place::There(owner) => self.hand_off(owner, Request::Play(request), true),
+            Place::Here => self.play(*request).await,
         }
     }
 
@@ -169,17 +206,9 @@ impl Bridge {
     }
 
     async fn publish(mut self, request: PublishRequest) -> Left {
-        let PublishRequest { key, query, user_agent, host } = &request;
-        let mut verdict = self.admit(Role::Publisher, key, query, user_agent, host).await;
-        let mut publication = None;
-        if verdict.is_ok() {
-            match self.shard().publish(&self.guard, &request.key).await {
-                Ok(taken) => publication = Some(taken),
-                Err(refusal) => verdict = Err(refusal),
-            }
-        }
-        let Some(publication) = publication else {
-            return self.refuse(verdict.err().unwrap_or(Refusal::Unavailable)).await;
+        let publication = match self.shard().publish(&self.guard, &request.key).await {
+            Ok(publication) => publication,
+            Err(refusal) => return self.refuse(refusal).await,
         };
         self.tell(Input::Verdict(Verdict::Allow));
         match self.feed(publication).await {
@@ -193,12 +222,25 @@ impl Bridge {
 
     /// Feeds the stream until the publisher ends properly (`Ok`) or otherwise.
     async fn feed(&mut self, publication: Publication) -> Result<(), Why> {
+        let (properly, fed) = self.feed_until_end(&publication).await;
+        if let Err(why) = &fed {
+            // Before the publication ends, which tells why.
+            self.guard.end(why.text());
+        }
+        if properly {
+            publication.end();
+        }
+        fed
+    }
+
+    /// What the publisher said last, and whether that was a proper end.
+    async fn feed_until_end(&mut self, publication: &Publication) -> (bool, Result<(), Why>) {
         let stop = publication.stop();
         let mut last_media = self.shard().now();
         // What one read takes was not all there was.
         let mut more = false;
         loop {
-            let drained = self.drain(Some(&publication));
+            let drained = self.drain(Some(publication));
             publication.flush();
             let now = self.shard().now();
             if drained.media {
@@ -207,17 +249,18 @@ impl Bridge {
             }
             let sent = self.send(&drained).await;
             if drained.ended || matches!(drained.closed, Some(None)) {
-                publication.end();
-                return drained.closed.map_or(Ok(()), |closed| Err(Why::Session(closed)));
+                return (true, drained.closed.map_or(Ok(()), |closed| Err(Why::Session(closed))));
             }
             if let Some(error) = drained.closed {
-                return Err(Why::Session(error));
+                return (false, Err(Why::Session(error)));
             }
-            sent?;
+            if sent.is_err() {
+                return (false, sent);
+            }
             let idle = last_media.plus(self.shard().config().publish.idle_timeout);
             if now >= idle {
                 self.shard().count_limit("publisher idle");
-                return Err(Why::Stop(StopReason::Idle));
+                return (false, Err(Why::Stop(StopReason::Idle)));
             }
             let until = drained.wait.map_or(idle, |wait| wait.min(idle));
             let next = async {
@@ -229,9 +272,9 @@ impl Bridge {
                 self.listen(until).await
             };
             let heard = match rt::either(stop.wait(), next).await {
-                Either::Left(reason) => return Err(Why::Stop(reason)),
-                Either::Right(heard) => {
-                    let (heard, n) = heard?;
+                Either::Left(reason) => return (false, Err(Why::Stop(reason))),
+                Either::Right(Err(why)) => return (false, Err(why)),
+                Either::Right(Ok((heard, n))) => {
                     more = n >= self.local.scratch.borrow().len();
                     heard
                 }
@@ -240,32 +283,22 @@ impl Bridge {
                 Heard::Bytes => {}
                 Heard::Eof => self.tell(Input::Eof),
                 Heard::Time => self.tell(Input::Tick),
-                Heard::Stop(reason) => return Err(Why::Stop(reason)),
+                Heard::Stop(reason) => return (false, Err(Why::Stop(reason))),
             }
             if matches!(heard, Heard::Eof) {
-                let last = self.drain(Some(&publication));
+                let last = self.drain(Some(publication));
                 publication.flush();
                 let sent = self.send(&last).await;
-                if last.ended {
-                    publication.end();
-                }
-                sent?;
-                return Err(last.closed.map_or(Why::Eof, Why::Session));
+                return (last.ended, sent.and_then(|()| Err(last.closed.map_or(Why::Eof, Why::Session))));
             }
         }
     }
 
     async fn play(mut self, request: PlayRequest) -> Left {
-        let PlayRequest { key, query, user_agent, host, .. } = &request;
-        let mut verdict = self.admit(Role::Viewer, key, query, user_agent, host).await;
-        if verdict.is_ok() {
-            match self.wait_for(&request).await {
-                Ok(found) => verdict = found,
-                Err(why) => return self.gone(why).await,
-            }
-        }
-        if let Err(refusal) = verdict {
-            return self.refuse(refusal).await;
+        match self.wait_for(&request).await {
+            Ok(Ok(())) => {}
+            Ok(Err(refusal)) => return self.refuse(refusal).await,
+            Err(why) => return self.gone(why).await,
         }
         self.tell(Input::Verdict(Verdict::Allow));
         let drained = self.drain(None);
@@ -290,7 +323,7 @@ impl Bridge {
         query: &Query,
         user_agent: &str,
         host: &str,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Grant, Refusal> {
         self.guard.set_request(role, key, user_agent);
         self.name_protocol();
         self.guard.step("request", self.shard().now());
@@ -362,11 +395,11 @@ impl Bridge {
         });
     }
 
-    fn hand_off(self, to: usize, request: Request) -> Left {
+    fn hand_off(self, to: usize, request: Request, admitted: bool) -> Left {
         let Self { local, conn, session, guard, .. } = self;
         match conn.park() {
             Ok(conn) => {
-                let moved = Moved { conn, session, travelling: guard.travel(), request };
+                let moved = Moved { conn, session, travelling: guard.travel(), request, admitted };
                 local.shard.hand_off(to, Box::new(moved));
             }
             Err(error) => guard.end(format!("socket: {error}")),
@@ -552,11 +585,13 @@ struct Moved {
     session: AnySession,
     travelling: Travelling,
     request: Request,
+    /// The control side has allowed it.
+    admitted: bool,
 }
 
 impl Arrival for Moved {
     fn land(self: Box<Self>, shard: &Shard) {
-        let Self { conn, session, travelling, request } = *self;
+        let Self { conn, session, travelling, request, admitted } = *self;
         let guard = shard.adopt_session(travelling);
         let Some(local) = Local::here() else { return };
         rt::spawn(async move {
@@ -568,7 +603,7 @@ impl Arrival for Moved {
                 }
             };
             let bridge = Bridge { local, conn, session, guard, alarm: Alarm::default() };
-            match bridge.serve(request).await {
+            match bridge.serve(request, admitted).await {
                 Left::Free(bridge) => crate::table::go_on(bridge).await,
                 Left::Gone => {}
             }

@@ -77,6 +77,8 @@ pub struct Config {
     pub http_allow_origin: Option<String>,
     /// Time between WebSocket pings to an idle peer.
     pub ws_ping: Duration,
+    /// Paths that the control side serves: a whole path, or the beginning of some if it ends in a slash.
+    pub control_paths: &'static [&'static str],
     /// Pages.
     pub assets: &'static [Asset],
 }

@@ -69,6 +69,10 @@ async fn requests(mut idle: Idle, mut deadline: Moment) {
                 return;
             }
         };
+        if idle.is_for_control(&request.path) {
+            idle.show_in(&request, &leftover);
+            return;
+        }
         let next = if http::front::route(&request.path).is_some() {
             given_back(idle.stream(request, leftover).await).await
         } else {
@@ -140,6 +144,23 @@ impl Idle {
         // It is closed either way.
         let _ = self.conn.write(&answer).await;
         refused.error.to_string()
+    }
+
+    fn is_for_control(&self, path: &str) -> bool {
+        let serves = |served: &&str| path == *served || (served.ends_with('/') && path.starts_with(*served));
+        self.local.config.control_paths.iter().any(serves)
+    }
+
+    /// Gives the connection to the control side, with what it has said.
+    fn show_in(self, request: &Request, leftover: &[u8]) {
+        let Self { local, conn, guard, .. } = self;
+        match conn.park() {
+            Ok(parked) => {
+                let received = [request.raw(), leftover].concat();
+                local.shard.show_in(parked.into_transport(), received, guard);
+            }
+            Err(error) => guard.end(format!("socket: {error}")),
+        }
     }
 
     async fn stream(self, request: Request, leftover: Bytes) -> Left {

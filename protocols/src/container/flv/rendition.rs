@@ -142,8 +142,9 @@ impl Framing {
             Self::Raw => {}
             Self::HttpChunk => {
                 // Leading zeros are legal in a chunk size, so the room is filled exactly.
-                let head = format!("{len:08x}\r\n");
-                out.splice(open.start..open.content, head.bytes());
+                if let Some(room) = out.get_mut(open.start..open.content) {
+                    room.copy_from_slice(&chunk_head(len));
+                }
                 out.extend_from_slice(b"\r\n");
             }
             Self::WsFrame => {
@@ -152,6 +153,18 @@ impl Framing {
             }
         }
     }
+}
+
+/// Size line of a chunk (RFC 9112 clause 7.1).
+fn chunk_head(len: usize) -> [u8; CHUNK_HEAD] {
+    let mut head = *b"00000000\r\n";
+    let mut left = len;
+    for digit in head.iter_mut().take(8).rev() {
+        // Four bits.
+        *digit = char::from_digit((left & 0xf) as u32, 16).map_or(b'0', |digit| digit as u8);
+        left >>= 4;
+    }
+    head
 }
 
 /// Header of a final binary frame without a mask (RFC 6455 clause 5.2): its bytes, and how many of them count.
