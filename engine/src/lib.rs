@@ -43,6 +43,9 @@ pub use publish::{Ask, Publication};
 pub use session::{Record, StopSignal, Travelling};
 pub use shard::{SessionGuard, Shard};
 pub use start::{Engine, StartError, Started, start};
-pub use stats::{MeshDrops, Role, SessionId, SessionStats, ShardStats, Step, StreamStats, TrackStats};
+pub use stats::{
+    JOIN_BUCKETS_MS, Joins, MeshDrops, Role, SessionId, SessionStats, ShardStats, Step, StreamStats,
+    TrackStats,
+};
 pub use transport::{Peer, PeerState, Sealed, Transport};
 pub use visitor::Visitor;

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// Most steps kept of one session.
 const MAX_STEPS: usize = 16;
@@ -229,6 +230,13 @@ impl Record {
         if steps.len() < MAX_STEPS && steps.iter().all(|step| step.name != name) {
             steps.push(Step { name, after: now.since(self.accepted) });
         }
+    }
+
+    /// Time since a step, or since it was accepted if it has not come through that.
+    pub(crate) fn since_step(&self, name: &str, now: Moment) -> Duration {
+        let steps = self.steps.borrow();
+        let after = steps.iter().find(|step| step.name == name).map_or(Duration::ZERO, |step| step.after);
+        now.since(self.accepted).saturating_sub(after)
     }
 
     /// Counts received bytes.

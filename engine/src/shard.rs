@@ -12,7 +12,7 @@ use crate::handle::Question;
 use crate::mesh::{Arrival, Inbox, Mail, Outbox};
 use crate::session::{Permit, Record, Sessions, Travelling};
 use crate::slab::Slab;
-use crate::stats::{MeshDrops, Role, SessionId, SessionStats, ShardStats, StreamStats};
+use crate::stats::{Joins, MeshDrops, Role, SessionId, SessionStats, ShardStats, StreamStats};
 use crate::stream::Stream;
 use crate::viewer::Viewer;
 use crate::visitor::Visitor;
@@ -83,6 +83,7 @@ pub(crate) struct Counters {
     pub late_ticks: Cell<u64>,
     pub drops: Cell<MeshDrops>,
     pub bytes: Cell<(u64, u64)>,
+    pub joins: Cell<Joins>,
     leniencies: RefCell<BTreeMap<&'static str, u64>>,
     errors: RefCell<BTreeMap<&'static str, u64>>,
     limits: RefCell<BTreeMap<&'static str, u64>>,
@@ -236,6 +237,13 @@ impl Shard {
     /// Counts a session that ended because of what its peer did.
     pub fn count_error(&self, name: &'static str) {
         *self.0.counters.errors.borrow_mut().entry(name).or_default() += 1;
+    }
+
+    /// Counts a viewer that waited so long for its first media.
+    pub(crate) fn count_join(&self, wait: Duration) {
+        let mut joins = self.0.counters.joins.get();
+        joins.add(wait);
+        self.0.counters.joins.set(joins);
     }
 
     /// Counts a limit that was reached.
@@ -396,6 +404,7 @@ impl Shard {
             drops: counters.drops.get(),
             mirror_gaps: counters.mirror_gaps.get(),
             late_ticks: counters.late_ticks.get(),
+            joins: counters.joins.get(),
             bytes_in,
             bytes_out,
             leniencies: list(&counters.leniencies),

@@ -166,6 +166,28 @@ pub struct MeshDrops {
     pub question: u64,
 }
 
+/// Borders of the counts in [`Joins`], in milliseconds.
+pub const JOIN_BUCKETS_MS: [u64; 10] = [1, 5, 10, 20, 50, 100, 250, 500, 1_000, 5_000];
+
+/// How long viewers waited from their request to their first media.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Joins {
+    /// Viewers that waited at most as long as the border, and more than the one before it; the last had none.
+    pub counts: [u64; JOIN_BUCKETS_MS.len() + 1],
+    /// All their waits together, in microseconds.
+    pub sum_us: u64,
+}
+
+impl Joins {
+    pub(crate) fn add(&mut self, wait: Duration) {
+        let at = JOIN_BUCKETS_MS.partition_point(|border| Duration::from_millis(*border) < wait);
+        if let Some(count) = self.counts.get_mut(at) {
+            *count += 1;
+        }
+        self.sum_us = self.sum_us.saturating_add(u64::try_from(wait.as_micros()).unwrap_or(u64::MAX));
+    }
+}
+
 /// What a shard counted, and its streams and sessions.
 #[derive(Clone, Debug, Default)]
 pub struct ShardStats {
@@ -193,6 +215,8 @@ pub struct ShardStats {
     pub mirror_gaps: u64,
     /// Flush ticks that came late because the flush before took most of the time until then.
     pub late_ticks: u64,
+    /// How long viewers waited for their first media.
+    pub joins: Joins,
     /// Bytes received from all peers.
     pub bytes_in: u64,
     /// Bytes sent to all peers.

@@ -282,6 +282,9 @@ impl Viewer {
         self.pos = unit.start;
         self.epoch = view.epoch;
         self.state = State::Reading;
+        if first {
+            self.session.shard().count_join(self.session.since_step("request", view.now));
+        }
         self.session.step("first media out", view.now);
     }
 

@@ -14,13 +14,20 @@ pub struct Visitor {
     /// From where.
     pub peer: SocketAddr,
     /// Its place among the connections.
-    _session: Travelling,
+    session: Travelling,
+}
+
+impl Visitor {
+    /// The way to the peer, what was received, and what has to be kept as long as the connection.
+    pub fn into_parts(self) -> (Transport, Vec<u8>, Box<dyn Send>) {
+        (self.transport, self.received, Box::new(self.session))
+    }
 }
 
 impl Shard {
     /// Gives a connection to the control side. If too many wait there, it is closed and counted.
     pub fn show_in(&self, transport: Transport, received: Vec<u8>, session: SessionGuard) {
-        let visitor = Visitor { transport, received, peer: session.peer(), _session: session.travel() };
+        let visitor = Visitor { transport, received, peer: session.peer(), session: session.travel() };
         if self.inner().visitors.try_send(visitor).is_err() {
             self.count_limit("visitors");
         }

@@ -4,6 +4,7 @@
 //! 130 stopped for good by a second signal.
 
 mod args;
+mod control_side;
 mod demo;
 mod logging;
 mod serve;
@@ -13,7 +14,7 @@ mod web;
 
 use args::{Cli, Command};
 use clap::Parser;
-use control::config::{self, Resolved};
+use control::config::{self, Resolved, Sources};
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -26,7 +27,7 @@ fn main() -> ExitCode {
         Some(Command::Serve(settings)) => with_config(&settings.over(&cli.settings), serve::serve),
         Some(Command::CheckConfig(settings)) => with_config(&settings.over(&cli.settings), check),
         Some(Command::PrintConfig { settings, format }) => {
-            with_config(&settings.over(&cli.settings), |loaded| {
+            with_config(&settings.over(&cli.settings), |_, loaded| {
                 let shown = match format {
                     args::Format::Json => config::show::json(&loaded),
                     args::Format::Toml => config::show::toml(&loaded),
@@ -49,9 +50,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn with_config(settings: &args::Settings, run: impl FnOnce(Resolved) -> ExitCode) -> ExitCode {
-    match config::load(&settings.sources(environment())) {
-        Ok(loaded) => run(loaded),
+fn with_config(settings: &args::Settings, run: impl FnOnce(Sources, Resolved) -> ExitCode) -> ExitCode {
+    let sources = settings.sources(environment());
+    match config::load(&sources) {
+        Ok(loaded) => run(sources, loaded),
         Err(error) => {
             eprintln!("shardcast: {error}");
             ExitCode::from(2)
@@ -66,7 +68,7 @@ fn environment() -> Vec<(String, String)> {
         .collect()
 }
 
-fn check(loaded: Resolved) -> ExitCode {
+fn check(_: Sources, loaded: Resolved) -> ExitCode {
     for note in loaded.notes() {
         println!("note: {note}");
     }

@@ -1,15 +1,17 @@
 //! The life of the server: start, serve, drain.
 
+use crate::control_side::{ControlSide, Given};
 use crate::signals::{Signals, Told};
 use crate::{logging, start};
-use control::admission::{self, Patterns};
-use control::api::{self, About};
-use control::config::{Resolved, Settings};
+use control::api::About;
+use control::config::live::Live;
+use control::config::{Resolved, Settings, Sources};
 use drivers::tls::Certificates;
 use drivers::{Running, Speaks};
 use engine::Handle;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -20,12 +22,12 @@ const LOOK: Duration = Duration::from_millis(200);
 const DRAIN_SLACK: Duration = Duration::from_secs(2);
 
 /// Runs the server to its end.
-pub fn serve(config: Resolved) -> ExitCode {
+pub fn serve(sources: Sources, config: Resolved) -> ExitCode {
     logging::start(&config.settings().log);
     for note in config.notes() {
         tracing::warn!("{note}");
     }
-    match run(&config) {
+    match run(sources, &config) {
         Ok(code) => code,
         Err(why) => {
             eprintln!("shardcast: {why}");
@@ -34,7 +36,7 @@ pub fn serve(config: Resolved) -> ExitCode {
     }
 }
 
-fn run(resolved: &Resolved) -> Result<ExitCode, String> {
+fn run(sources: Sources, resolved: &Resolved) -> Result<ExitCode, String> {
     let config = resolved.settings();
     let cores = start::cores(&config.server.cores.0)?;
     let max_connections = start::raise_limits(resolved)?;
@@ -42,15 +44,13 @@ fn run(resolved: &Resolved) -> Result<ExitCode, String> {
     let certificates = start::certificates(config)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(8)
+        .max_blocking_threads(16)
         .thread_name("control")
         .build()
         .map_err(|error| format!("the control thread cannot start: {error}"))?;
     let admin = admin_listener(config)?;
+    let prepared = ControlSide::prepare(config)?;
     let running = start::start(resolved, max_connections, backend, &cores, certificates.clone())?;
-    let rules = Patterns { publish: config.publish.allow.clone(), play: config.play.allow.clone() };
-    admission::start(running.handle.clone(), vec![Box::new(rules)])
-        .map_err(|error| format!("the admission thread cannot start: {error}"))?;
     let about = About {
         version: env!("CARGO_PKG_VERSION"),
         backend: backend.to_string(),
@@ -60,30 +60,50 @@ fn run(resolved: &Resolved) -> Result<ExitCode, String> {
     tracing::info!(version = about.version, backend = about.backend, shards = cores.len(), ?cores, "serving");
     runtime.block_on(async move {
         let mut signals = Signals::listen().map_err(|error| format!("signals: {error}"))?;
-        if let Some(listener) = admin {
-            let listener =
-                tokio::net::TcpListener::from_std(listener).map_err(|error| format!("admin API: {error}"))?;
-            tokio::spawn(api::serve(listener, running.handle.clone(), about));
-        }
+        let given = Given {
+            handle: running.handle.clone(),
+            about,
+            sources,
+            resolved: resolved.clone(),
+            shards: cores.len(),
+            max_connections,
+            certificates: certificates.clone(),
+            listener: admin,
+        };
+        let (side, password) = prepared.start(given)?;
         if let Some(certificates) = certificates.clone() {
             tokio::spawn(watch(certificates, config.tls.reload_check_ms));
         }
-        banner(config, &running);
-        Ok(until_end(config, running, &mut signals, certificates.as_deref()).await)
+        if let Some(path) = side.live.sources().file.clone() {
+            tokio::spawn(watch_file(Arc::clone(&side.live), path));
+        }
+        banner(config, &running, password.as_deref());
+        let code = until_end(running, &mut signals, certificates, &side.live).await;
+        side.end();
+        Ok(code)
     })
 }
 
 async fn until_end(
-    config: &Settings,
     running: Running,
     signals: &mut Signals,
-    certificates: Option<&Certificates>,
+    certificates: Option<Arc<Certificates>>,
+    live: &Arc<Live>,
 ) -> ExitCode {
     loop {
         tokio::select! {
             told = signals.next() => match told {
-                Told::Reload => reload(certificates),
-                Told::End => return drain(running, config.server.drain_limit_ms, signals).await,
+                Told::Reload => {
+                    let (certificates, live) = (certificates.clone(), Arc::clone(live));
+                    tokio::task::spawn_blocking(move || {
+                        reload(certificates.as_deref());
+                        reload_config(&live);
+                    });
+                }
+                Told::End => {
+                    let limit = live.now().settings().server.drain_limit_ms;
+                    return drain(running, limit, signals).await;
+                }
             },
             () = tokio::time::sleep(LOOK) => {
                 if running.any_ended() {
@@ -94,6 +114,38 @@ async fn until_end(
             }
         }
     }
+}
+
+fn reload_config(live: &Live) {
+    match live.reload() {
+        Ok(change) if change.applied.is_empty() && change.needs_restart.is_empty() => {
+            tracing::info!("configuration read again; nothing has changed");
+        }
+        Ok(_) => {}
+        Err(why) => tracing::error!(%why, "the new configuration is no good; the old one stays in force"),
+    }
+}
+
+/// Reads the configuration again when its file has changed.
+async fn watch_file(live: Arc<Live>, path: std::path::PathBuf) {
+    let mut known = stamp(&path);
+    loop {
+        let every = live.now().settings().admin.reload_check_ms;
+        tokio::time::sleep(if every.is_zero() { Duration::from_secs(1) } else { every }).await;
+        let now = stamp(&path);
+        if every.is_zero() || now == known {
+            continue;
+        }
+        known = now;
+        let live = Arc::clone(&live);
+        // Files are read off this thread.
+        let _ = tokio::task::spawn_blocking(move || reload_config(&live)).await;
+    }
+}
+
+fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
+    let meta = std::fs::metadata(path).ok()?;
+    Some((meta.modified().ok()?, meta.len()))
 }
 
 async fn drain(running: Running, limit: Duration, signals: &mut Signals) -> ExitCode {
@@ -159,7 +211,7 @@ fn admin_listener(config: &Settings) -> Result<Option<std::net::TcpListener>, St
 }
 
 /// Says where to push and where to watch.
-fn banner(config: &Settings, running: &Running) {
+fn banner(config: &Settings, running: &Running, password: Option<&str>) {
     let mut out = std::io::stdout().lock();
     let mut lines = Vec::new();
     for (listener, addr) in &running.addresses {
@@ -178,7 +230,12 @@ fn banner(config: &Settings, running: &Running) {
     }
     if config.admin.enabled {
         let host = shown_host(config.admin.bind);
-        lines.push(format!("statistics     http://{host}:{}/api/v1/server", config.admin.port));
+        lines.push(format!("admin API      http://{host}:{}/api/v1/openapi.json", config.admin.port));
+    }
+    if let Some(password) = password {
+        lines.push(format!(
+            "first login    admin / {password}   (shown this once; PUT /api/v1/users/admin changes it)"
+        ));
     }
     // Nobody may be reading.
     let _ = writeln!(out, "Shardcast {} is up\n  {}", env!("CARGO_PKG_VERSION"), lines.join("\n  "));

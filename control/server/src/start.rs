@@ -149,7 +149,8 @@ const fn key_of(listener: ListenerConfig) -> &'static str {
     }
 }
 
-fn drivers(config: &Settings, certificates: Option<Arc<Certificates>>) -> drivers::Config {
+/// What the drivers are told.
+pub fn drivers(config: &Settings, certificates: Option<Arc<Certificates>>) -> drivers::Config {
     let ports = [
         (config.rtmp.enabled, Speaks::Rtmp, false, config.rtmp.port),
         (config.rtmps.enabled, Speaks::Rtmp, true, config.rtmps.port),

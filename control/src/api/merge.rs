@@ -1,6 +1,8 @@
 //! Many shards' counts into one answer: a stream is on its owner and on its mirrors.
 
-use super::view::{self, millis};
+use super::diagnosis::diagnose;
+use super::view;
+use crate::time::millis;
 use engine::{SessionStats, ShardStats, StreamStats, TrackStats};
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -14,11 +16,12 @@ pub(super) fn streams(shards: &[ShardStats], now: SystemTime) -> Vec<view::Strea
     parts.into_values().filter_map(|parts| stream(&parts, now)).collect()
 }
 
-/// All sessions; living ones before ended ones, newest last.
-pub(super) fn sessions(shards: &[ShardStats], now: SystemTime) -> Vec<view::Session> {
-    let mut all: Vec<&SessionStats> = shards.iter().flat_map(|shard| &shard.sessions).collect();
-    all.sort_by_key(|session| (session.ended.is_some(), std::cmp::Reverse(session.age)));
-    all.into_iter().map(|stats| session(stats, now)).collect()
+/// The sessions that are wanted; living ones before ended ones, newest last.
+pub(super) fn sessions(shards: &[ShardStats], wanted: impl Fn(&SessionStats) -> bool) -> Vec<&SessionStats> {
+    let all = shards.iter().flat_map(|shard| &shard.sessions);
+    let mut all: Vec<&SessionStats> = all.filter(|session| wanted(session)).collect();
+    all.sort_by_key(|session| (session.ended.is_some(), std::cmp::Reverse(session.age), session.id));
+    all
 }
 
 fn stream(parts: &[&StreamStats], now: SystemTime) -> Option<view::Stream> {
@@ -81,7 +84,8 @@ fn audio(track: TrackStats) -> view::Audio {
     }
 }
 
-fn session(stats: &SessionStats, now: SystemTime) -> view::Session {
+/// One session, as it is shown.
+pub(super) fn session(stats: &SessionStats, denied: Option<&str>, now: SystemTime) -> view::Session {
     view::Session {
         id: stats.id.to_string(),
         shard: stats.shard,
@@ -107,6 +111,7 @@ fn session(stats: &SessionStats, now: SystemTime) -> view::Session {
             .map(|step| view::Step { step: step.name, after_ms: step.after.as_secs_f64() * 1000.0 })
             .collect(),
         ended: stats.ended.clone(),
+        diagnosis: diagnose(stats, denied),
     }
 }
 

@@ -1,140 +1,212 @@
-//! The read-only admin API: what the shards counted, merged when somebody asks.
+//! The admin API: what the shards counted, what happened, and what an operator may do about it.
 //!
-//! Bounded: one question to the shards at a time for each of a few askers; whoever finds no place is told to come
-//! again. Runs on the control thread and costs the media path one message a shard and question.
+//! Runs on the control thread, and costs the media path one message a shard and question. Bounded: connections, bodies,
+//! questions at a time, and how long each may take; whoever finds no place is told to come again.
+//!
+//! - [`Api`] is what the handlers share; `routes` has one file for each resource.
+//! - `guard` decides who may ask what, before any handler runs.
+//! - `serve` takes connections: from an address of its own, and from the media ports.
 
+mod diagnosis;
+mod guard;
 mod merge;
+mod nms;
+mod page;
+mod problem;
+mod routes;
+mod serve;
 mod view;
+mod visitor;
 
-use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
-use engine::{Handle, ShardStats};
+pub use guard::Anonymous;
+
+use crate::accounts::Accounts;
+use crate::admission::Denials;
+use crate::audit::Audit;
+use crate::config::live::Live;
+use crate::events::Events;
+use crate::metrics::{Metrics, Report};
+use axum::Router;
+use engine::{Handle, ShardStats, Which};
+use ipnet::IpNet;
+use media::StopReason;
+use problem::Failure;
 use serde::Serialize;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
-use tokio::net::TcpListener;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Semaphore;
 
 /// How long the shards may take to answer.
 const WAIT: Duration = Duration::from_secs(2);
 /// Questions to the shards at a time.
 const ASKERS: usize = 4;
+/// Passwords that are checked at a time; each takes 19 MiB.
+const CHECKERS: usize = 2;
+/// Statistics are asked for again after this.
+const FRESH: Duration = Duration::from_millis(200);
+
+/// Paths that the control side serves on the media ports too: a whole path, or the beginning of some if it ends in a slash.
+pub const PATHS: &[&str] = &["/api/", "/metrics", "/healthz", "/readyz"];
 
 /// What the server says of itself.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct About {
     /// Version of the program.
     pub version: &'static str,
     /// Executor of the shards.
     pub backend: String,
     /// When it started.
-    #[serde(serialize_with = "view::time")]
+    #[serde(serialize_with = "crate::time::serialize")]
+    #[schema(value_type = String, format = DateTime)]
     pub started_at: SystemTime,
     /// Number of the process.
     pub pid: u32,
 }
 
-struct Shared {
-    handle: Handle,
-    about: About,
+/// Who may reach the API, and how it behaves.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// What may be asked without a token.
+    pub anonymous: Anonymous,
+    /// From where; empty: from anywhere.
+    pub allow: Vec<IpNet>,
+    /// Whether Node Media Server's routes are served.
+    pub nms: bool,
+    /// Connections at a time.
+    pub max_connections: usize,
+}
+
+/// What all handlers share.
+pub struct Api {
+    /// The engine.
+    pub handle: Handle,
+    /// Of the server.
+    pub about: About,
+    /// Users and tokens.
+    pub accounts: Accounts,
+    /// What happened.
+    pub events: Arc<Events>,
+    /// What operators did.
+    pub audit: Audit,
+    /// Configuration.
+    pub config: Arc<Live>,
+    /// Figures for Prometheus.
+    pub metrics: Metrics,
+    /// Why sessions were refused.
+    pub denials: Arc<Denials>,
+    /// Tells figures of parts that the API does not know.
+    pub more_metrics: MoreMetrics,
+    access: Box<dyn Fn() -> Access + Send + Sync>,
     askers: Semaphore,
+    checkers: Semaphore,
+    last: Mutex<Option<(Instant, Arc<Vec<ShardStats>>)>>,
 }
 
-/// Paths that the control side serves on the media ports too: a whole path, or the beginning of some if it ends in a slash.
-pub const PATHS: &[&str] = &["/api/", "/metrics", "/healthz", "/readyz"];
-
-type App = State<Arc<Shared>>;
-
-/// Serves the API on a listener until the process ends.
-///
-/// # Errors
-/// The listener's.
-pub async fn serve(listener: TcpListener, handle: Handle, about: About) -> std::io::Result<()> {
-    let shared = Shared { handle, about, askers: Semaphore::new(ASKERS) };
-    axum::serve(listener, router(Arc::new(shared))).await
+/// Parts of an [`Api`].
+pub struct Parts {
+    /// The engine.
+    pub handle: Handle,
+    /// Of the server.
+    pub about: About,
+    /// Users and tokens.
+    pub accounts: Accounts,
+    /// What happened.
+    pub events: Arc<Events>,
+    /// What operators did.
+    pub audit: Audit,
+    /// Configuration.
+    pub config: Arc<Live>,
+    /// Figures for Prometheus.
+    pub metrics: Metrics,
+    /// Why sessions were refused.
+    pub denials: Arc<Denials>,
+    /// Tells figures of parts that the API does not know.
+    pub more_metrics: MoreMetrics,
+    /// Who may reach it, now.
+    pub access: Box<dyn Fn() -> Access + Send + Sync>,
 }
 
-fn router(shared: Arc<Shared>) -> Router {
-    let known = Router::new()
-        .route("/server", get(server))
-        .route("/streams", get(streams))
-        .route("/streams/{*key}", get(stream))
-        .route("/sessions", get(sessions))
-        .method_not_allowed_fallback(async || failure(Failure::MethodNotAllowed));
-    Router::new()
-        .nest("/api/v1", known)
-        .fallback(async || failure(Failure::NotFound("there is no such resource")))
-        .with_state(shared)
-}
+/// Tells figures.
+pub type MoreMetrics = Box<dyn Fn(Report<'_>) + Send + Sync>;
 
-async fn server(State(shared): App) -> Response {
-    answer(&shared, |shards| view::server(&shared.about, shards)).await
-}
+type App = axum::extract::State<Arc<Api>>;
 
-async fn streams(State(shared): App) -> Response {
-    answer(&shared, |shards| view::Streams { streams: merge::streams(&shards, SystemTime::now()) }).await
-}
-
-async fn stream(State(shared): App, Path(key): Path<String>) -> Response {
-    let shards = match ask(&shared).await {
-        Ok(shards) => shards,
-        Err(why) => return failure(why),
-    };
-    let found = merge::streams(&shards, SystemTime::now()).into_iter().find(|stream| stream.key() == key);
-    found.map_or_else(
-        || failure(Failure::NotFound("there is no such stream")),
-        |stream| Json(stream).into_response(),
-    )
-}
-
-async fn sessions(State(shared): App) -> Response {
-    answer(&shared, |shards| view::Sessions { sessions: merge::sessions(&shards, SystemTime::now()) }).await
-}
-
-async fn answer<T: Serialize>(shared: &Arc<Shared>, show: impl FnOnce(Vec<ShardStats>) -> T) -> Response {
-    match ask(shared).await {
-        Ok(shards) => Json(show(shards)).into_response(),
-        Err(why) => failure(why),
+impl Api {
+    /// Of its parts.
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let Parts { handle, about, accounts, events, audit, config, metrics, denials, more_metrics, access } =
+            parts;
+        Arc::new(Self {
+            handle,
+            about,
+            accounts,
+            events,
+            audit,
+            config,
+            metrics,
+            denials,
+            more_metrics,
+            access,
+            askers: Semaphore::new(ASKERS),
+            checkers: Semaphore::new(CHECKERS),
+            last: Mutex::default(),
+        })
     }
-}
 
-async fn ask(shared: &Arc<Shared>) -> Result<Vec<ShardStats>, Failure> {
-    let Ok(_place) = shared.askers.try_acquire() else { return Err(Failure::Busy) };
-    let handle = shared.handle.clone();
-    let shards = tokio::task::spawn_blocking(move || handle.stats(WAIT)).await.unwrap_or_default();
-    if shards.len() < shared.handle.shards() {
-        return Err(Failure::ShardsSilent);
+    fn access(&self) -> Access {
+        (self.access)()
     }
-    Ok(shards)
-}
 
-/// What can go wrong, with its stable code.
-#[derive(Clone, Copy, Debug)]
-enum Failure {
-    NotFound(&'static str),
-    MethodNotAllowed,
-    Busy,
-    ShardsSilent,
-}
+    /// What the shards counted, not older than a moment.
+    async fn stats(self: &Arc<Self>) -> Result<Arc<Vec<ShardStats>>, Failure> {
+        if let Some(fresh) = self.fresh() {
+            return Ok(fresh);
+        }
+        // Whoever waits here for others finds what they found.
+        let place = tokio::time::timeout(WAIT, self.askers.acquire()).await;
+        let Ok(Ok(_place)) = place else { return Err(Failure::Busy) };
+        if let Some(fresh) = self.fresh() {
+            return Ok(fresh);
+        }
+        let handle = self.handle.clone();
+        let shards = tokio::task::spawn_blocking(move || handle.stats(WAIT)).await.unwrap_or_default();
+        if shards.len() < self.handle.shards() {
+            return Err(Failure::ShardsSilent);
+        }
+        let shards = Arc::new(shards);
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((Instant::now(), Arc::clone(&shards)));
+        Ok(shards)
+    }
 
-fn failure(failure: Failure) -> Response {
-    let (status, code, message) = match failure {
-        Failure::NotFound(message) => (StatusCode::NOT_FOUND, "not_found", message),
-        Failure::MethodNotAllowed => {
-            (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this resource can only be read")
-        }
-        Failure::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "too many questions at a time; ask again"),
-        Failure::ShardsSilent => {
-            (StatusCode::SERVICE_UNAVAILABLE, "shards_silent", "a shard did not answer in time; ask again")
-        }
-    };
-    let body = Json(view::Problem { error: view::ProblemDetail { code, message } });
-    match failure {
-        Failure::MethodNotAllowed => (status, [(header::ALLOW, "GET, HEAD")], body).into_response(),
-        Failure::Busy | Failure::ShardsSilent => (status, [(header::RETRY_AFTER, "1")], body).into_response(),
-        Failure::NotFound(_) => (status, body).into_response(),
+    fn fresh(&self) -> Option<Arc<Vec<ShardStats>>> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().filter(|(at, _)| at.elapsed() < FRESH).map(|(_, shards)| Arc::clone(shards))
+    }
+
+    /// Ends sessions; gives how many.
+    async fn stop(self: &Arc<Self>, which: Which) -> usize {
+        let handle = self.handle.clone();
+        let stopped =
+            tokio::task::spawn_blocking(move || handle.stop(&which, StopReason::Kicked, WAIT)).await;
+        // What is counted now is old.
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        stopped.unwrap_or_default()
+    }
+
+    /// Runs something that takes long, a few at a time.
+    async fn slowly<T: Send + 'static>(
+        self: &Arc<Self>,
+        run: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T, Failure> {
+        let place = tokio::time::timeout(WAIT, self.checkers.acquire()).await;
+        let Ok(Ok(_place)) = place else { return Err(Failure::Busy) };
+        let api = Arc::clone(self);
+        tokio::task::spawn_blocking(move || run(&api)).await.map_err(|_| Failure::Busy)
+    }
+
+    /// All routes.
+    fn router(self: &Arc<Self>) -> Router {
+        routes::router(self)
     }
 }

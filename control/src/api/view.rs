@@ -1,38 +1,33 @@
 //! The API's answers as they are written: names with units, times in ISO 8601.
 
 use super::About;
+use super::diagnosis::Diagnosis;
+use super::page::Page;
+use crate::time::millis;
 use engine::ShardStats;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-/// Errors.
-#[derive(Debug, Serialize)]
-pub(super) struct Problem {
-    pub error: ProblemDetail,
-}
-
-/// One error.
-#[derive(Debug, Serialize)]
-pub(super) struct ProblemDetail {
-    pub code: &'static str,
-    pub message: &'static str,
-}
+use std::time::SystemTime;
+use utoipa::ToSchema;
 
 /// `GET /streams`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Streams {
+    /// This piece of the list, by name.
     pub streams: Vec<Stream>,
+    #[serde(flatten)]
+    pub page: Page,
 }
 
 /// A stream, over all shards.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Stream {
     pub app: String,
     pub name: String,
     pub live: bool,
     pub generation: u64,
-    #[serde(serialize_with = "time")]
+    #[serde(serialize_with = "crate::time::serialize")]
+    #[schema(value_type = String, format = DateTime)]
     pub started_at: SystemTime,
     pub publisher_session: Option<String>,
     pub video: Option<Video>,
@@ -59,7 +54,7 @@ impl Stream {
 }
 
 /// A stream's part on one shard.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct StreamShard {
     pub shard: usize,
     pub role: &'static str,
@@ -70,7 +65,7 @@ pub(super) struct StreamShard {
 }
 
 /// A video track.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Video {
     pub codec: &'static str,
     pub width: u32,
@@ -80,7 +75,7 @@ pub(super) struct Video {
 }
 
 /// An audio track.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Audio {
     pub codec: &'static str,
     pub sample_rate_hz: u32,
@@ -90,13 +85,16 @@ pub(super) struct Audio {
 }
 
 /// `GET /sessions`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Sessions {
+    /// This piece of the list: the living by age, then those that ended.
     pub sessions: Vec<Session>,
+    #[serde(flatten)]
+    pub page: Page,
 }
 
 /// A session.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Session {
     pub id: String,
     pub shard: usize,
@@ -106,7 +104,8 @@ pub(super) struct Session {
     pub user_agent: String,
     pub app: Option<String>,
     pub name: Option<String>,
-    #[serde(serialize_with = "time")]
+    #[serde(serialize_with = "crate::time::serialize")]
+    #[schema(value_type = String, format = DateTime)]
     pub started_at: SystemTime,
     pub duration_ms: u64,
     pub latency_class: Option<&'static str>,
@@ -119,17 +118,19 @@ pub(super) struct Session {
     pub leniencies: u64,
     pub steps: Vec<Step>,
     pub ended: Option<String>,
+    /// What went wrong, if something did.
+    pub diagnosis: Option<Diagnosis>,
 }
 
 /// A step of a session's life.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Step {
     pub step: &'static str,
     pub after_ms: f64,
 }
 
 /// `GET /server`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Server {
     #[serde(flatten)]
     pub about: About,
@@ -140,8 +141,14 @@ pub(super) struct Server {
     pub shards: Vec<Shard>,
 }
 
+/// `GET /shards`.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Shards {
+    pub shards: Vec<Shard>,
+}
+
 /// A shard.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Shard {
     pub shard: usize,
     pub cpu: Option<usize>,
@@ -163,7 +170,7 @@ pub(super) struct Shard {
 }
 
 /// Messages that found no room, by kind.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Drops {
     pub media: u64,
     pub handoff: u64,
@@ -171,7 +178,7 @@ pub(super) struct Drops {
     pub question: u64,
 }
 
-pub(super) fn server(about: &About, shards: Vec<ShardStats>) -> Server {
+pub(super) fn server(about: &About, shards: &[ShardStats]) -> Server {
     let owned = shards.iter().flat_map(|shard| &shard.streams).filter(|stream| !stream.mirror && stream.live);
     let living = shards.iter().flat_map(|shard| &shard.sessions).filter(|session| session.ended.is_none());
     Server {
@@ -180,11 +187,11 @@ pub(super) fn server(about: &About, shards: Vec<ShardStats>) -> Server {
         sessions: living.count(),
         bytes_in: shards.iter().map(|shard| shard.bytes_in).sum(),
         bytes_out: shards.iter().map(|shard| shard.bytes_out).sum(),
-        shards: shards.into_iter().map(shard).collect(),
+        shards: shards.iter().map(shard).collect(),
     }
 }
 
-fn shard(stats: ShardStats) -> Shard {
+pub(super) fn shard(stats: &ShardStats) -> Shard {
     Shard {
         shard: stats.shard,
         cpu: stats.cpu,
@@ -205,57 +212,8 @@ fn shard(stats: ShardStats) -> Shard {
         late_ticks: stats.late_ticks,
         bytes_in: stats.bytes_in,
         bytes_out: stats.bytes_out,
-        leniencies: stats.leniencies.into_iter().collect(),
-        errors: stats.errors.into_iter().collect(),
-        limits_hit: stats.limits_hit.into_iter().collect(),
-    }
-}
-
-pub(super) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// `2026-01-31T23:59:59.123Z`, UTC.
-#[allow(clippy::trivially_copy_pass_by_ref)] // serde's form
-pub(super) fn time<S: Serializer>(at: &SystemTime, out: S) -> Result<S::Ok, S::Error> {
-    out.serialize_str(&iso8601(*at))
-}
-
-fn iso8601(at: SystemTime) -> String {
-    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let seconds = since.as_secs();
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // Days to a date, by eras of 400 years that begin in March (Howard Hinnant, "chrono-compatible date algorithms").
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!(
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
-        second / 3600,
-        second / 60 % 60,
-        second % 60,
-        since.subsec_millis()
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_written_in_iso_8601() {
-        for (seconds, text) in [
-            (0, "1970-01-01T00:00:00.000Z"),
-            (951_782_400, "2000-02-29T00:00:00.000Z"),
-            (1_709_251_199, "2024-02-29T23:59:59.000Z"),
-            (4_102_444_800, "2100-01-01T00:00:00.000Z"),
-        ] {
-            assert_eq!(iso8601(UNIX_EPOCH + Duration::from_secs(seconds)), text);
-        }
+        leniencies: stats.leniencies.iter().copied().collect(),
+        errors: stats.errors.iter().copied().collect(),
+        limits_hit: stats.limits_hit.iter().copied().collect(),
     }
 }

@@ -8,7 +8,6 @@ const PREFIX: &str = "SHARDCAST__";
 /// Node Media Server's variables for what this server does not have (yet); they are named in the log and ignored.
 const NMS_IGNORED: &[&str] = &[
     "LICENSE",
-    "HTTP_API",
     "ADMIN_PANEL",
     "NOTIFY_URL",
     "WEB_ROOT",

@@ -14,6 +14,8 @@ pub enum Origin {
     Variable(String),
     /// In this command-line argument.
     Argument(String),
+    /// By the admin API.
+    Api,
 }
 
 impl fmt::Display for Origin {
@@ -23,6 +25,7 @@ impl fmt::Display for Origin {
             Self::File(path) => write!(f, "file {}", one_line(&path.display())),
             Self::Variable(name) => write!(f, "environment variable {}", one_line(name)),
             Self::Argument(name) => write!(f, "argument {name}"),
+            Self::Api => f.write_str("admin API"),
         }
     }
 }

@@ -6,9 +6,11 @@
 //!
 //! It does not know what the settings are for.
 
+mod applies;
 mod environment;
 mod error;
 mod file;
+pub mod live;
 mod pattern;
 mod relations;
 mod resolved;
@@ -18,11 +20,12 @@ mod told;
 mod typed;
 mod value;
 
+pub use applies::Applies;
 pub use error::{ConfigError, Origin};
 pub use pattern::Pattern;
 pub use resolved::{Argument, Resolved, Sources, Written};
 pub use table::*;
-pub use typed::{Backend, CodecForm, Cpus, LogFormat, LogLevel};
+pub use typed::{AnonymousReads, Backend, CodecForm, Cpus, LogFormat, LogLevel};
 pub use value::{Kind, Preset, Raw, Rule, Value};
 
 /// Reads all sources, checks, resolves.

@@ -3,6 +3,7 @@
 use super::error::ConfigError;
 use super::resolved::Resolved;
 use super::table::Settings;
+use super::typed::AnonymousReads;
 use std::fs::File;
 use std::net::IpAddr;
 use std::path::Path;
@@ -39,8 +40,11 @@ pub(super) fn odd(settings: &Settings) -> Vec<String> {
             notes.push(format!("{key} is empty: nobody may {what}"));
         }
     }
-    if admin.enabled && !admin.bind.is_loopback() {
-        notes.push(format!("admin.bind is {}: whoever reaches it may read all statistics", admin.bind));
+    if admin.enabled && !admin.bind.is_loopback() && admin.anonymous == AnonymousReads::Read {
+        notes.push(format!(
+            "admin.bind is {} and admin.anonymous = read: whoever reaches it may read all",
+            admin.bind
+        ));
     }
     notes
 }

@@ -167,6 +167,22 @@ impl Resolved {
         self.entries().find(|(key, ..)| key.path == path).map(|(.., origin)| origin)
     }
 
+    /// With another's values of some keys.
+    ///
+    /// # Errors
+    /// If the two do not go together.
+    pub(super) fn with_old(mut self, old: &Self, takes: impl Fn(&Key) -> bool) -> Result<Self, ConfigError> {
+        for ((key, entry), old) in KEYS.iter().zip(&mut self.entries).zip(&old.entries) {
+            if takes(key) {
+                entry.clone_from(old);
+            }
+        }
+        self.settings =
+            Settings::fill(self.entries.iter().map(|(value, _)| value)).ok_or(ConfigError::Table)?;
+        relations::check(&self)?;
+        Ok(self)
+    }
+
     /// That a key's value is wrong.
     pub fn wrong(&self, path: &'static str, must: impl Into<String>) -> ConfigError {
         match self.entries().find(|(key, ..)| key.path == path) {

@@ -2,9 +2,12 @@
 //! checks, the example file and the README's table.
 
 use super::pattern::Pattern;
-use super::typed::{Backend, CLASSES, CodecForm, Cpus, FromValue, LogFormat, LogLevel, ON_CONFLICT};
+use super::typed::{
+    AnonymousReads, Backend, CLASSES, CodecForm, Cpus, FromValue, LogFormat, LogLevel, ON_CONFLICT,
+};
 use super::value::{Kind, Preset, Rule, Value};
 use engine::config::OnConflict;
+use ipnet::IpNet;
 use media::LatencyClass;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -39,6 +42,7 @@ const PORT: Kind = Kind::Number { min: 0, max: 65535 };
 const FILE: Kind = Kind::Text(Rule::File);
 const ADDRESS: Kind = Kind::Text(Rule::Address);
 const PATTERNS: Kind = Kind::List(Rule::Pattern, 256);
+const NETWORKS: Kind = Kind::List(Rule::Network, 256);
 const EVERYTHING: Preset = Preset::List(&["*"]);
 
 const fn range(min: u64, max: u64) -> Kind {
@@ -275,14 +279,26 @@ table! {
         /// A step back larger than this is a jump; a smaller one is held at the last stamp.
         jump_back_ms: Duration = range(1, MS_PER_HOUR), number(500);
     }
-    /// Statistics over HTTP, for operators.
+    /// The admin API, for operators; also at the HTTP ports under /api.
     admin = "admin": Admin {
         /// Whether it is served.
-        enabled: bool = FLAG, ON;
-        /// Address; whoever reaches it may read everything.
+        enabled: bool = FLAG, ON, nms "HTTP_API";
+        /// Address of its own.
         bind: IpAddr = ADDRESS, word("127.0.0.1");
-        /// TCP port; 0: a free one, named in the log.
+        /// TCP port of its own; 0: a free one, named in the log.
         port: u16 = PORT, number(8001);
+        /// What may be asked without a token at its own address.
+        anonymous: AnonymousReads = Kind::Choice(AnonymousReads::WORDS), word("none");
+        /// Networks that may use it, such as 10.0.0.0/8; empty: any.
+        allow: Vec<IpNet> = NETWORKS, Preset::List(&[]);
+        /// Node Media Server's login and its version 2 routes.
+        nms_api: bool = FLAG, OFF;
+        /// Most connections at a time.
+        max_connections: usize = range(1, 100_000), number(1_000);
+        /// Folder for users, tokens and the audit log, made at need; empty: they last as long as the process.
+        data_dir: Option<PathBuf> = FILE, word("data");
+        /// How often the configuration file is looked at for changes; 0: only at SIGHUP and by the API.
+        reload_check_ms: Duration = range(0, 24 * MS_PER_HOUR), number(2_000);
     }
     /// The engine.
     engine = "engine": Engine {

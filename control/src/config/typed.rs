@@ -1,8 +1,9 @@
 //! From checked values to the types of the resolved settings.
 
 use super::pattern::Pattern;
-use super::value::{Value, cpus};
+use super::value::{Value, cpus, network};
 use engine::config::OnConflict;
+use ipnet::IpNet;
 use media::LatencyClass;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -69,6 +70,15 @@ words! {
         Text = "text",
         /// For machines: one JSON object a line.
         Json = "json",
+    }
+    /// What may be asked of the admin API without a token.
+    AnonymousReads {
+        /// Nothing but health.
+        None = "none",
+        /// And the metrics.
+        Metrics = "metrics",
+        /// All that a viewer of the API may read.
+        Read = "read",
     }
     /// Spelling of HEVC and Opus for players that did not say what they understand.
     CodecForm {
@@ -145,6 +155,12 @@ impl FromValue for IpAddr {
 impl FromValue for Vec<IpAddr> {
     fn from_value(value: &Value) -> Option<Self> {
         list(value, |item| item.parse().ok())
+    }
+}
+
+impl FromValue for Vec<IpNet> {
+    fn from_value(value: &Value) -> Option<Self> {
+        list(value, |item| network(item))
     }
 }
 

@@ -4,6 +4,7 @@
 //! environment and the command line is converted by the key's kind.
 
 use super::pattern::Pattern;
+use ipnet::IpNet;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -66,6 +67,8 @@ pub enum Rule {
     Pattern,
     /// CPU numbers and ranges.
     Cpus,
+    /// A network: an address, or an address with the length of its prefix.
+    Network,
     /// `echo`, `none`, `*` or an origin.
     AllowOrigin,
 }
@@ -102,6 +105,7 @@ impl Rule {
                 Self::Address => text.parse::<IpAddr>().is_ok(),
                 Self::Pattern => Pattern::parse(text).is_some(),
                 Self::Cpus => cpus(text).is_some(),
+                Self::Network => network(text).is_some(),
                 Self::AllowOrigin => {
                     matches!(text, "echo" | "none" | "*")
                         || (text.contains("://") && text.chars().all(|c| c.is_ascii_graphic()))
@@ -116,6 +120,7 @@ impl Rule {
             Self::Pattern => "a pattern such as live/* (printable, at most 256 bytes)",
             Self::Cpus => "CPU numbers or ranges such as 0-3 or 6 (0 to 1023)",
             Self::AllowOrigin => "echo, none, * or an origin such as https://example.org",
+            Self::Network => "a network such as 10.0.0.0/8 or an IP address",
         }
     }
 
@@ -126,6 +131,7 @@ impl Rule {
             Self::Pattern => "patterns such as live/* (printable, at most 256 bytes each)",
             Self::Cpus => "CPU numbers or ranges such as 0-3,6 (0 to 1023)",
             Self::AllowOrigin => "origins",
+            Self::Network => "networks such as 10.0.0.0/8 or IP addresses",
         }
     }
 }
@@ -188,6 +194,11 @@ impl Preset {
             Self::List(list) => Value::List(list.iter().map(|text| (*text).to_owned()).collect()),
         }
     }
+}
+
+/// A network; an address alone is one of itself.
+pub(super) fn network(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
 /// The CPUs of `0-3` or `6`; of several, divided by commas.

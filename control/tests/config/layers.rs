@@ -290,8 +290,8 @@ fn what_is_hardly_meant_is_noted() {
         (vec![cert.as_str()], Some("tls.cert_file and tls.key_file are not used")),
         (vec!["publish.allow="], Some("publish.allow is empty: nobody may publish")),
         (vec!["play.allow="], Some("play.allow is empty: nobody may play")),
-        (vec!["admin.bind=0.0.0.0"], Some("admin.bind is 0.0.0.0")),
-        (vec!["admin.bind=0.0.0.0", "admin.enabled=false"], None),
+        (vec!["admin.bind=0.0.0.0", "admin.anonymous=read"], Some("admin.bind is 0.0.0.0")),
+        (vec!["admin.bind=0.0.0.0"], None),
         (vec!["admin.bind=::1"], None),
     ] {
         let resolved = arguments(&set).unwrap();

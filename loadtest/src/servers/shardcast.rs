@@ -36,6 +36,8 @@ pub fn shardcast(scenario: &Scenario, binary: &Path) -> Result<Running, String> 
         ("rtmp.port", rtmp.port().to_string()),
         ("http.port", http.port().to_string()),
         ("admin.port", admin.port().to_string()),
+        ("admin.data_dir", String::new()),
+        ("admin.anonymous", "read".to_owned()),
         ("log.level", "warn".to_owned()),
     ] {
         command.arg("--set").arg(format!("{key}={value}"));

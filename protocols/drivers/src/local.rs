@@ -15,7 +15,7 @@ pub(crate) struct Local {
     pub config: Arc<Config>,
     pub rtmp: Arc<protocols::rtmp::Config>,
     pub httpflv: Arc<protocols::httpflv::Config>,
-    pub scratch: RefCell<Vec<u8>>,
+    pub scratch: Rc<RefCell<Vec<u8>>>,
     random: Cell<u64>,
 }
 
@@ -24,15 +24,16 @@ thread_local! {
 }
 
 impl Local {
-    /// Sets up this thread for its shard.
+    /// Sets up this thread for its shard, or for those who come from now on; who is there keeps what it began with.
     pub fn install(shard: &Shard, config: Arc<Config>) -> Rc<Self> {
+        let scratch = Self::here().map(|before| Rc::clone(&before.scratch));
         let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), shard.index());
         let local = Rc::new(Self {
             shard: shard.clone(),
             rtmp: crate::rtmp::session_config(&config),
             httpflv: crate::http::session_config(&config),
             config,
-            scratch: RefCell::new(vec![0; SCRATCH_BYTES]),
+            scratch: scratch.unwrap_or_else(|| Rc::new(RefCell::new(vec![0; SCRATCH_BYTES]))),
             random: Cell::new(seed | 1),
         });
         LOCAL.set(Some(Rc::clone(&local)));

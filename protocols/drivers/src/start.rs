@@ -69,6 +69,14 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 impl Running {
+    /// What connections that come from now on are told. Addresses, certificates and the length of queues stay.
+    pub fn configure(handle: &Handle, config: Config) {
+        let config = Arc::new(config);
+        handle.each(move |shard| {
+            Local::install(shard, Arc::clone(&config));
+        });
+    }
+
     /// Whether a shard's thread has ended.
     pub fn any_ended(&self) -> bool {
         self.threads.iter().any(ShardThread::is_finished)
@@ -147,6 +155,8 @@ async fn accept(local: Rc<Local>, listener: ListenerConfig, bound: TcpListener) 
         match accepted {
             Ok((fd, peer)) => {
                 warned = false;
+                // What is in force now.
+                let local = Local::here().unwrap_or_else(|| Rc::clone(&local));
                 table::serve(&local, listener, fd, peer);
             }
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}

@@ -5,6 +5,7 @@
 #![allow(dead_code, unused_imports, unused_macros)] // each test program uses a part
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+pub mod api;
 pub mod flv;
 pub mod media;
 pub mod play;
