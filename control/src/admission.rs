@@ -1,18 +1,27 @@
-//! Who may publish and who may play: answers the engine's questions, on a thread of its own.
+//! Who may publish and who may play: answers the engine's questions.
 //!
-//! A verdict is the first answer of a list of rules; a rule that has nothing to say passes the question on, and what no
-//! rule decides is allowed. For now the rules are the patterns of the configuration.
+//! A thread of its own reads them and lets the checks look, which takes microseconds. Only a question that the callback targets
+//! are to answer waits, on the control thread's runtime, and holds up no other.
 
-use crate::config::Pattern;
-use engine::{Action, Grant, Handle, Question, SessionId};
-use media::Refusal;
+use crate::access::{Checks, Configured, Denied, Next, Pass, Progress, Tally};
+use crate::events::{Numbered, Sink};
+use crate::hooks::{Answer, Asker, Target};
+use engine::{Grant, Handle, Question, SessionId, What};
+use media::{LatencyClass, Refusal};
 use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
+use std::time::{Duration, SystemTime};
+use tokio::runtime;
 
 /// Refusals whose reasons are kept.
 const MAX_DENIALS: usize = 2_000;
+/// How often it is looked whether somebody is counted who is gone.
+const TALLY_LOOK: Duration = Duration::from_secs(15);
+/// How long the shards may take to tell who is there.
+const WAIT: Duration = Duration::from_secs(2);
 
 /// Why sessions were refused, in words for operators: peers are not told.
 #[derive(Debug, Default)]
@@ -35,113 +44,194 @@ impl Denials {
     }
 }
 
-/// One way to decide.
-pub trait Rule: Send + Sync {
-    /// A verdict with its reason, or nothing to say.
-    fn decide(&self, question: &Question) -> Option<Result<Grant, (Refusal, &'static str)>>;
+/// What is in force.
+#[derive(Clone, Default)]
+pub struct Rules {
+    /// The checks.
+    pub checks: Checks,
+    /// Callback targets.
+    pub targets: Vec<Target>,
+    /// Whether a target that does not answer allows.
+    pub unreachable_allows: bool,
 }
 
-/// Allows what matches a pattern, refuses the rest.
-#[derive(Clone, Debug)]
-pub struct Patterns {
-    /// For publishers: patterns of `app/name`, `*` stands for any text.
-    pub publish: Vec<Pattern>,
-    /// For viewers.
-    pub play: Vec<Pattern>,
+struct Inner {
+    rules: RwLock<Arc<Rules>>,
+    tally: Tally,
+    denials: Arc<Denials>,
+    asker: Asker,
+    handle: Handle,
+    allowed: AtomicU64,
+    refused: AtomicU64,
 }
 
-impl Rule for Patterns {
-    fn decide(&self, question: &Question) -> Option<Result<Grant, (Refusal, &'static str)>> {
-        let (patterns, why) = match question.action {
-            Action::Publish => (&self.publish, "the stream fits no pattern of publish.allow"),
-            Action::Play => (&self.play, "the stream fits no pattern of play.allow"),
-        };
-        let key = question.key.as_str();
-        if patterns.iter().any(|pattern| pattern.matches(key)) {
-            return None;
-        }
-        Some(Err((Refusal::NotAllowed, why)))
-    }
-}
-
-/// The rules in force, and what they refused.
-pub struct Admission {
-    rules: RwLock<Arc<[Box<dyn Rule>]>>,
-    /// Reasons of refusals.
-    pub denials: Arc<Denials>,
-}
+/// See the module. Cheap to clone.
+#[derive(Clone)]
+pub struct Admission(Arc<Inner>);
 
 impl Admission {
     /// Begins with these rules.
-    pub fn new(rules: Vec<Box<dyn Rule>>) -> Arc<Self> {
-        Arc::new(Self { rules: RwLock::new(rules.into()), denials: Arc::default() })
+    pub fn new(handle: Handle, asker: Asker) -> Self {
+        Self(Arc::new(Inner {
+            rules: RwLock::default(),
+            tally: Tally::default(),
+            denials: Arc::default(),
+            asker,
+            handle,
+            allowed: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        }))
     }
 
     /// Other rules for those who ask from now on.
-    pub fn replace(&self, rules: Vec<Box<dyn Rule>>) {
-        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules.into();
+    pub fn replace(&self, configured: Configured, targets: Vec<Target>, unreachable_allows: bool) {
+        self.0.tally.limit(configured.limits);
+        let rules = Rules { checks: configured.checks, targets, unreachable_allows };
+        *self.0.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
     }
 
-    /// Answers questions until the engine is gone.
+    /// Reasons of refusals.
+    pub fn denials(&self) -> Arc<Denials> {
+        Arc::clone(&self.0.denials)
+    }
+
+    /// Requests that were allowed, and that were refused.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.0.allowed.load(Ordering::Relaxed), self.0.refused.load(Ordering::Relaxed))
+    }
+
+    /// Gives back what ended sessions held.
+    pub fn sink(&self) -> Box<dyn Sink> {
+        Box::new(Leaver(self.clone()))
+    }
+
+    /// Answers questions until the engine is gone; those for the callback targets on the runtime.
     ///
     /// # Errors
     /// If the thread cannot be made.
-    pub fn start(self: &Arc<Self>, handle: Handle) -> io::Result<()> {
-        let admission = Arc::clone(self);
+    pub fn start(&self, runtime: runtime::Handle) -> io::Result<()> {
+        runtime.spawn(self.clone().look_through());
+        let admission = self.clone();
         thread::Builder::new().name("admission".into()).spawn(move || {
-            while let Ok(question) = handle.questions().recv() {
-                let verdict = admission.decide(&question);
-                handle.answer(&question, verdict);
+            while let Ok(question) = admission.0.handle.questions().recv() {
+                let rules = admission.rules();
+                match rules.checks.begin(&question, SystemTime::now()) {
+                    Next::Decided(decided) => admission.answer(&question, decided, None),
+                    Next::Ask(progress) => admission.ask(question, rules, progress, &runtime),
+                }
             }
         })?;
         Ok(())
     }
 
-    fn decide(&self, question: &Question) -> Result<Grant, Refusal> {
-        let rules = Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner));
-        let verdict =
-            rules.iter().find_map(|rule| rule.decide(question)).unwrap_or_else(|| Ok(Grant::default()));
-        verdict.map_err(|(refusal, why)| {
-            self.denials.note(question.session, why);
-            refusal
-        })
+    fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.0.rules.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Asks the targets, if one of them wants to be asked, and goes on.
+    fn ask(&self, question: Arc<Question>, rules: Arc<Rules>, progress: Progress, runtime: &runtime::Handle) {
+        let action = crate::hooks::action_of(&question);
+        let stream = question.key.as_str();
+        if !rules.targets.iter().any(|target| target.wants(action, stream)) {
+            return self.go_on(&question, &rules, progress, None);
+        }
+        let admission = self.clone();
+        runtime.spawn(async move {
+            let mut progress = progress;
+            let class = match admission.0.asker.ask(&rules.targets, &question).await {
+                Answer::Allow { name, class, user } => {
+                    let Pass { key, user: known } = std::mem::take(&mut progress.pass);
+                    progress.pass = Pass { key: name.or(key), user: user.or(known) };
+                    class
+                }
+                Answer::Unreachable(why) if rules.unreachable_allows => {
+                    tracing::warn!(session = %question.session, why, "allowed, for the target does not answer");
+                    None
+                }
+                Answer::Unreachable(why) => {
+                    let denied = Denied { refusal: Refusal::Unavailable, why };
+                    return admission.answer(&question, Err(denied), None);
+                }
+                Answer::Refuse(why) => return admission.answer(&question, Err(Denied::because(why)), None),
+            };
+            // More than one callback in the order means the same answer.
+            loop {
+                match rules.checks.go_on(&question, SystemTime::now(), progress) {
+                    Next::Ask(further) => progress = further,
+                    Next::Decided(decided) => return admission.answer(&question, decided, class),
+                }
+            }
+        });
+    }
+
+    fn go_on(
+        &self,
+        question: &Arc<Question>,
+        rules: &Rules,
+        progress: Progress,
+        class: Option<LatencyClass>,
+    ) {
+        let mut progress = progress;
+        loop {
+            match rules.checks.go_on(question, SystemTime::now(), progress) {
+                Next::Ask(further) => progress = further,
+                Next::Decided(decided) => return self.answer(question, decided, class),
+            }
+        }
+    }
+
+    fn answer(&self, question: &Arc<Question>, decided: Result<Pass, Denied>, class: Option<LatencyClass>) {
+        let inner = &self.0;
+        let verdict = decided.and_then(|pass| {
+            let stream = pass.key.as_ref().unwrap_or(&question.key);
+            inner.tally.enter(question, stream.as_str(), pass.user.as_deref())?;
+            Ok(Grant { key: pass.key, class })
+        });
+        let counter = if verdict.is_ok() { &inner.allowed } else { &inner.refused };
+        counter.fetch_add(1, Ordering::Relaxed);
+        let verdict = verdict.map_err(|denied| {
+            tracing::info!(session = %question.session, stream = %question.key, why = denied.why, "not admitted");
+            inner.denials.note(question.session, denied.why);
+            denied.refusal
+        });
+        inner.handle.answer(question, verdict);
+    }
+
+    /// Whoever is lost on the way between two shards tells nobody.
+    async fn look_through(self) {
+        loop {
+            tokio::time::sleep(TALLY_LOOK).await;
+            if self.0.tally.is_empty() {
+                continue;
+            }
+            let handle = self.0.handle.clone();
+            let shards = tokio::task::spawn_blocking(move || handle.stats(WAIT)).await.unwrap_or_default();
+            if shards.len() == self.0.handle.shards() {
+                let sessions = shards.iter().flat_map(|shard| &shard.sessions);
+                let living = sessions.filter(|session| session.ended.is_none()).map(|session| session.id);
+                self.0.tally.keep(&living.collect());
+            }
+        }
+    }
+}
+
+struct Leaver(Admission);
+
+impl Sink for Leaver {
+    fn number(&mut self, _: &str) -> u64 {
+        0
+    }
+
+    fn take(&mut self, event: &Numbered) {
+        if matches!(event.event.what, What::PublishEnded | What::PlayEnded | What::Left) {
+            self.0.0.tally.leave(event.event.session);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use media::StreamKey;
-
-    fn question(action: Action, app: &str) -> Question {
-        Question {
-            session: SessionId(1),
-            shard: 0,
-            action,
-            key: StreamKey::parse(app, "x", 64).unwrap(),
-            query: Vec::new(),
-            peer: "127.0.0.1:1".parse().unwrap(),
-            protocol: "test",
-            user_agent: String::new(),
-            host: String::new(),
-        }
-    }
-
-    #[test]
-    fn each_action_has_its_own_patterns_and_a_refusal_its_reason() {
-        let patterns = |publish: &str, play: &str| -> Vec<Box<dyn Rule>> {
-            let parse = |text| vec![Pattern::parse(text).unwrap()];
-            vec![Box::new(Patterns { publish: parse(publish), play: parse(play) })]
-        };
-        let admission = Admission::new(patterns("in/*", "*"));
-        assert_eq!(admission.decide(&question(Action::Publish, "in")), Ok(Grant::default()));
-        assert_eq!(admission.decide(&question(Action::Play, "out")), Ok(Grant::default()));
-        assert_eq!(admission.denials.of(SessionId(1)), None);
-        assert_eq!(admission.decide(&question(Action::Publish, "out")), Err(Refusal::NotAllowed));
-        assert!(admission.denials.of(SessionId(1)).unwrap().contains("publish.allow"));
-        admission.replace(patterns("*", "*"));
-        assert_eq!(admission.decide(&question(Action::Publish, "out")), Ok(Grant::default()));
-    }
 
     #[test]
     fn only_so_many_reasons_are_kept() {

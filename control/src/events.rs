@@ -37,6 +37,7 @@ impl Numbered {
             What::PublishEnded => "donePublish",
             What::PlayStarted => "postPlay",
             What::PlayEnded => "donePlay",
+            What::Left => "left",
         }
     }
 
@@ -102,6 +103,12 @@ impl Events {
         thread::Builder::new().name("events".into()).spawn(move || {
             let mut id = 0_u64;
             while let Ok(event) = queue.recv() {
+                if event.what == What::Left {
+                    // Nothing that anybody is told of, but some have to know.
+                    let left = Numbered { id: 0, sequence: 0, event };
+                    sinks.iter_mut().for_each(|sink| sink.take(&left));
+                    continue;
+                }
                 id += 1;
                 let mut sequence = 0;
                 for sink in &mut sinks {

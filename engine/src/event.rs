@@ -1,7 +1,8 @@
 //! What happened to sessions and streams, told to the control side.
 //!
 //! Told in order and without loss: all shards write to one queue, and while too much in it waits to be read, nobody new
-//! is admitted. Each session that was admitted adds at most its start and its end, so the queue is bounded.
+//! is admitted. Each that was admitted adds at most a start and exactly one end,
+//! so the queue is bounded.
 
 use crate::clock;
 use crate::handle::Question;
@@ -23,6 +24,8 @@ pub enum What {
     PlayStarted,
     /// It is served no more.
     PlayEnded,
+    /// Somebody was allowed, and is gone without having begun.
+    Left,
 }
 
 /// Something that happened.
@@ -60,7 +63,9 @@ impl Shard {
 
     /// Tells of a session, if it asked for something and was allowed.
     pub(crate) fn tell_event(&self, what: What, record: &Record, generation: u64, reason: Option<String>) {
-        let (Some(request), Some(key)) = (record.request(), record.key()) else { return };
+        let begins = matches!(what, What::PublishStarted | What::PlayStarted);
+        let request = if begins { record.request() } else { record.take_request() };
+        let (Some(request), Some(key)) = (request, record.key()) else { return };
         let (bytes_in, bytes_out) = record.traffic();
         let event = Event {
             what,
@@ -79,10 +84,14 @@ impl Shard {
         let _ = self.inner().events.send(event);
     }
 
-    /// Tells that a session plays no more, if it did.
-    pub(crate) fn tell_play_ended(&self, record: &Record) {
-        if let Some(generation) = record.playing.take() {
-            self.tell_event(What::PlayEnded, record, generation, record.why_ended());
+    /// Tells of the end of what a session was allowed, unless that was told before.
+    pub(crate) fn tell_ended(&self, record: &Record) {
+        if record.publishing.get() {
+            return;
+        }
+        match record.playing.take() {
+            Some(generation) => self.tell_event(What::PlayEnded, record, generation, record.why_ended()),
+            None => self.tell_event(What::Left, record, 0, record.why_ended()),
         }
     }
 }

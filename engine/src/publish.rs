@@ -147,6 +147,7 @@ impl Shard {
             (generation, s.key.clone())
         };
         self.start_followers(&stream);
+        session.publishing.set(true);
         self.tell_event(What::PublishStarted, session, generation, None);
         tracing::info!(session = %session.id(), stream = %key, shard = self.index(), generation, "publishing");
         Publication {
@@ -267,6 +268,7 @@ impl Publication {
         }
         self.ended = true;
         let reason = self.session.why_ended().unwrap_or_else(|| "ended by peer".into());
+        self.session.publishing.set(false);
         self.shard.tell_event(What::PublishEnded, &self.session, self.generation, Some(reason));
         if self.is_current() {
             self.set_paced(false);

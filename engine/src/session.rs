@@ -87,6 +87,8 @@ pub struct Record {
     request: RefCell<Option<Arc<Question>>>,
     /// Of a viewer being served: which publication it began with.
     pub(crate) playing: Cell<Option<u64>>,
+    /// It publishes: the publication tells of its end.
+    pub(crate) publishing: Cell<bool>,
     steps: RefCell<Vec<Step>>,
     bytes_in: Cell<u64>,
     bytes_out: Cell<u64>,
@@ -151,6 +153,7 @@ impl Record {
             user_agent: RefCell::new(from.user_agent),
             request: RefCell::new(from.request),
             playing: Cell::new(None),
+            publishing: Cell::new(false),
             steps: RefCell::new(from.steps),
             bytes_in: Cell::new(from.bytes.0),
             bytes_out: Cell::new(from.bytes.1),
@@ -208,10 +211,14 @@ impl Record {
     }
 
     /// The connection carries on with another request.
-    pub fn clear_request(&self) {
+    pub(crate) fn clear_request(&self) {
         self.role.set(Role::Undecided);
         *self.key.borrow_mut() = None;
-        *self.request.borrow_mut() = None;
+    }
+
+    /// What it was allowed, which is over.
+    pub(crate) fn take_request(&self) -> Option<Arc<Question>> {
+        self.request.borrow_mut().take()
     }
 
     /// The request was allowed.

@@ -455,6 +455,12 @@ impl SessionGuard {
         self.record.travelling()
     }
 
+    /// The connection carries on with another request.
+    pub fn clear_request(&self) {
+        self.shard.tell_ended(&self.record);
+        self.record.clear_request();
+    }
+
     /// The shard it is on.
     pub const fn shard(&self) -> &Shard {
         &self.shard
@@ -492,7 +498,9 @@ impl Drop for SessionGuard {
         }
         let now = clock::now();
         self.record.end("connection ended");
-        self.shard.tell_play_ended(&self.record);
+        if !self.travelled {
+            self.shard.tell_ended(&self.record);
+        }
         let stats = self.record.stats(inner.index, now);
         let why = self.record.why_ended().unwrap_or_default();
         if self.record.role() == Role::Undecided {

@@ -9,14 +9,10 @@ const PREFIX: &str = "SHARDCAST__";
 const NMS_IGNORED: &[&str] = &[
     "LICENSE",
     "ADMIN_PANEL",
-    "NOTIFY_URL",
     "WEB_ROOT",
     "TRANS_AUDIO",
     "CRYPTO_KEY",
     "CRYPTO_RULE",
-    "AUTH_KEY",
-    "AUTH_PLAY",
-    "AUTH_PUSH",
     "AUTH_API",
     "AUTH_API_USER",
     "AUTH_API_PASS",
@@ -131,7 +127,7 @@ mod tests {
 
     #[test]
     fn names_for_later_are_told_apart() {
-        let told = read(&pairs(&[("KMP_PORT", "6935"), ("NOTIFY_URL", "http://x"), ("HLS_TIME", "")]));
-        assert_eq!((told.pairs.len(), told.ignored), (0, vec!["NOTIFY_URL", "KMP_PORT"]));
+        let told = read(&pairs(&[("KMP_PORT", "6935"), ("CRYPTO_KEY", "x"), ("HLS_TIME", "")]));
+        assert_eq!((told.pairs.len(), told.ignored), (0, vec!["CRYPTO_KEY", "KMP_PORT"]));
     }
 }

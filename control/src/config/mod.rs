@@ -25,7 +25,7 @@ pub use error::{ConfigError, Origin};
 pub use pattern::Pattern;
 pub use resolved::{Argument, Resolved, Sources, Written};
 pub use table::*;
-pub use typed::{AnonymousReads, Backend, CodecForm, Cpus, LogFormat, LogLevel};
+pub use typed::{AnonymousReads, Backend, CheckName, CodecForm, Cpus, LogFormat, LogLevel, Unreachable};
 pub use value::{Kind, Preset, Raw, Rule, Value};
 
 /// Reads all sources, checks, resolves.

@@ -14,7 +14,8 @@ pub(super) fn check(resolved: &Resolved) -> Result<(), ConfigError> {
     something_is_served(resolved)?;
     ports_differ(resolved)?;
     certificate_is_there(resolved)?;
-    classes_can_keep_their_pace(resolved)
+    classes_can_keep_their_pace(resolved)?;
+    secrets_are_there(resolved)
 }
 
 /// What is allowed but hardly meant, a line each.
@@ -119,6 +120,30 @@ fn certificate_is_there(resolved: &Resolved) -> Result<(), ConfigError> {
 fn readable(path: &Path) -> Result<(), String> {
     let meta = File::open(path).and_then(|file| file.metadata()).map_err(|error| error.to_string())?;
     if meta.is_file() { Ok(()) } else { Err("it is not a file".into()) }
+}
+
+/// A check that is on and can be passed by nobody, or by everybody who reads a sample configuration, is not meant.
+fn secrets_are_there(resolved: &Resolved) -> Result<(), ConfigError> {
+    const SAMPLE: &str = "nodemedia2017privatekey";
+    let auth = &resolved.settings().auth;
+    for (key, secret) in [("auth.secret", &auth.secret), ("auth.second_secret", &auth.second_secret)] {
+        if secret == SAMPLE {
+            return Err(resolved.wrong(key, "be a secret of your own: this one is in a public sample"));
+        }
+    }
+    for (key, on) in [("auth.sign_publish", auth.sign_publish), ("auth.sign_play", auth.sign_play)] {
+        if on && auth.secret.is_empty() && auth.second_secret.is_empty() && auth.secrets.is_empty() {
+            return Err(resolved.wrong(key, "be false, or auth.secret or auth.secrets be set"));
+        }
+    }
+    for (key, on) in [("auth.jwt_publish", auth.jwt_publish), ("auth.jwt_play", auth.jwt_play)] {
+        if on && auth.jwt_secret.is_empty() && auth.jwt_key_file.is_none() && auth.jwks.is_empty() {
+            return Err(
+                resolved.wrong(key, "be false, or auth.jwt_secret, auth.jwt_key_file or auth.jwks be set")
+            );
+        }
+    }
+    Ok(())
 }
 
 fn classes_can_keep_their_pace(resolved: &Resolved) -> Result<(), ConfigError> {

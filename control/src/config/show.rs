@@ -4,7 +4,7 @@ use super::resolved::Resolved;
 use super::table::{KEYS, SECTIONS};
 use std::fmt::Write;
 
-/// As TOML, each value with its origin as a comment. What it prints is a configuration file.
+/// As TOML, each value with its origin as a comment. What it prints is a configuration file, secrets left out (`***`).
 pub fn toml(resolved: &Resolved) -> String {
     let mut out = String::new();
     let mut section = "";
@@ -14,6 +14,7 @@ pub fn toml(resolved: &Resolved) -> String {
             section = key.section;
             let _ = writeln!(out, "{gap}[{section}]");
         }
+        let value = super::live::shown(key, value);
         let _ = writeln!(out, "{} = {value} # {origin}", key.name);
     }
     out
@@ -24,7 +25,7 @@ pub fn json(resolved: &Resolved) -> String {
     let entries: serde_json::Map<String, serde_json::Value> = resolved
         .entries()
         .map(|(key, value, origin)| {
-            let value = serde_json::from_str(&value.to_string()).unwrap_or(serde_json::Value::Null);
+            let value = super::live::shown(key, value);
             (key.path.to_owned(), serde_json::json!({ "value": value, "origin": origin.to_string() }))
         })
         .collect();

@@ -3,7 +3,8 @@
 
 use super::pattern::Pattern;
 use super::typed::{
-    AnonymousReads, Backend, CLASSES, CodecForm, Cpus, FromValue, LogFormat, LogLevel, ON_CONFLICT,
+    ACTIONS, AnonymousReads, Backend, CLASSES, CheckName, CodecForm, Cpus, FromValue, LogFormat, LogLevel,
+    ON_CONFLICT, Unreachable,
 };
 use super::value::{Kind, Preset, Rule, Value};
 use engine::config::OnConflict;
@@ -259,6 +260,72 @@ table! {
         /// Length of each queue between two shards, in messages.
         queue: usize = range(64, 65_536), number(4_096);
     }
+    /// Who may publish and play. All checks that are on must agree; sign, keys and jwt are alternatives.
+    auth = "auth": Auth {
+        /// Which check comes first; those not named follow in this order.
+        order: Vec<CheckName> = Kind::Words(CheckName::WORDS), Preset::List(CheckName::WORDS);
+        /// Publishers need a signed address: sign=expiry-md5.
+        sign_publish: bool = FLAG, OFF, nms "AUTH_PUSH";
+        /// Viewers need a signed address.
+        sign_play: bool = FLAG, OFF, nms "AUTH_PLAY";
+        /// Peers on this machine need none.
+        sign_exempt_localhost: bool = FLAG, OFF;
+        /// Secret of signed addresses.
+        secret: String = Kind::Text(Rule::Plain), word(""), nms "AUTH_KEY";
+        /// Another that is good too, while secrets are changed.
+        second_secret: String = Kind::Text(Rule::Plain), word("");
+        /// Secrets of applications, as app=secret; several of one are all good.
+        secrets: Vec<String> = Kind::List(Rule::Pair, 1_000), Preset::List(&[]);
+        /// Fixed keys, as publish live/* KEY; play or both in place of publish.
+        keys: Vec<String> = Kind::List(Rule::StreamKey, 10_000), Preset::List(&[]);
+        /// Parameter of the URL that carries a fixed key.
+        key_parameter: String = Kind::Text(Rule::Word), word("key");
+        /// Publishers need a token (JWT).
+        jwt_publish: bool = FLAG, OFF;
+        /// Viewers need a token.
+        jwt_play: bool = FLAG, OFF;
+        /// Parameter of the URL that carries a token.
+        jwt_parameter: String = Kind::Text(Rule::Word), word("token");
+        /// Secret of tokens by HS256.
+        jwt_secret: String = Kind::Text(Rule::Plain), word("");
+        /// Public key in PEM for tokens by RS256 or ES256.
+        jwt_key_file: Option<PathBuf> = FILE, word("");
+        /// Set of public keys (JWKS): a file, or an address that begins with http.
+        jwks: String = Kind::Text(Rule::Plain), word("");
+        /// How often the set is read again.
+        jwks_refresh_ms: Duration = range(1_000, 24 * MS_PER_HOUR), number(300_000);
+        /// How far the clocks of those who make tokens may be off.
+        jwt_leeway_ms: Duration = range(0, MS_PER_HOUR), number(0);
+        /// Networks that publishers come from; empty: any.
+        publish_allow: Vec<IpNet> = NETWORKS, Preset::List(&[]);
+        /// Networks that publishers do not come from.
+        publish_deny: Vec<IpNet> = NETWORKS, Preset::List(&[]);
+        /// Networks that viewers come from; empty: any.
+        play_allow: Vec<IpNet> = NETWORKS, Preset::List(&[]);
+        /// Networks that viewers do not come from.
+        play_deny: Vec<IpNet> = NETWORKS, Preset::List(&[]);
+        /// Push keys, as app/key=app/name: published by the key alone, played by the name alone.
+        names: Vec<String> = Kind::List(Rule::NamePair, 10_000), Preset::List(&[]);
+    }
+    /// HTTP callbacks.
+    notify = "notify": Notify {
+        /// Address that is told and asked; empty: none.
+        url: String = Kind::Text(Rule::Url), word(""), nms "NOTIFY_URL";
+        /// What it is told and asked.
+        actions: Vec<String> = Kind::Words(ACTIONS), Preset::List(ACTIONS);
+        /// What its bodies are signed with, by HMAC-SHA256; empty: they are not.
+        secret: String = Kind::Text(Rule::Plain), word("");
+        /// More targets, each an address with actions=, streams= and secret= behind it as needed.
+        targets: Vec<String> = Kind::List(Rule::Target, 64), Preset::List(&[]);
+        /// How long a target may take to answer.
+        timeout_ms: Duration = range(100, 60_000), number(5_000);
+        /// What becomes of a question to a target that does not answer.
+        unreachable: Unreachable = Kind::Choice(Unreachable::WORDS), word("refuse");
+        /// Facts that may wait for one target on disk; past it the oldest is given up.
+        max_waiting: u64 = range(10, 100_000_000), number(1_000_000);
+        /// How old a fact may become before it is given up.
+        max_age_ms: Duration = range(1_000, 720 * MS_PER_HOUR), number(24 * MS_PER_HOUR);
+    }
     /// Upper bounds of the whole process.
     limits = "limits": Limits {
         /// Streams with a publisher or waiting viewers.
@@ -269,6 +336,16 @@ table! {
         renditions: usize = range(1, 1_024), number(32);
         /// Ended sessions that the statistics still show.
         ended_sessions: usize = range(1, 100_000), number(256);
+        /// Publishers from one address; 0: any number.
+        publishers_per_address: usize = range(0, 1_000_000), number(0);
+        /// Viewers from one address; 0: any number.
+        viewers_per_address: usize = range(0, 1_000_000), number(0);
+        /// Publishers of one user; 0: any number.
+        publishers_per_user: usize = range(0, 1_000_000), number(0);
+        /// Viewers of one user; 0: any number.
+        viewers_per_user: usize = range(0, 1_000_000), number(0);
+        /// Viewers of one stream; 0: any number.
+        viewers_per_stream: usize = range(0, 10_000_000), number(0);
         /// Events that may wait to be written down or told; past it nobody new is admitted.
         events: usize = range(16, 10_000_000), number(65_536);
     }

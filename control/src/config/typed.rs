@@ -24,6 +24,8 @@ macro_rules! words {
         pub enum $Name { $( $(#[doc = $help])+ $Variant, )+ }
 
         impl $Name {
+            /// All, in order.
+            pub const ALL: [Self; [$($word),+].len()] = [$(Self::$Variant),+];
             /// All words, in order.
             pub const WORDS: &'static [&'static str] = &[$($word),+];
 
@@ -80,6 +82,28 @@ words! {
         /// All that a viewer of the API may read.
         Read = "read",
     }
+    /// A check of those who want to publish or play.
+    CheckName {
+        /// Networks.
+        Addresses = "addresses",
+        /// publish.allow and play.allow.
+        Patterns = "patterns",
+        /// Fixed keys.
+        Keys = "keys",
+        /// Signed addresses.
+        Sign = "sign",
+        /// Tokens.
+        Jwt = "jwt",
+        /// The callback targets.
+        Callback = "callback",
+    }
+    /// What becomes of a question to a target that does not answer.
+    Unreachable {
+        /// Nobody gets in.
+        Refuse = "refuse",
+        /// Everybody gets in.
+        Allow = "allow",
+    }
     /// Spelling of HEVC and Opus for players that did not say what they understand.
     CodecForm {
         /// By fourCC if the player announced it, by the older numbers otherwise.
@@ -96,6 +120,10 @@ pub(super) const ON_CONFLICT: &[&str] = &["refuse", "replace", "wait"];
 /// As above.
 pub(super) const CLASSES: &[&str] =
     &[LatencyClass::Live.name(), LatencyClass::Normal.name(), LatencyClass::Bulk.name()];
+
+/// What callbacks are about.
+pub(super) const ACTIONS: &[&str] =
+    &["prePublish", "postPublish", "donePublish", "prePlay", "postPlay", "donePlay"];
 
 /// CPUs to run on; empty: all of the affinity mask.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -155,6 +183,18 @@ impl FromValue for IpAddr {
 impl FromValue for Vec<IpAddr> {
     fn from_value(value: &Value) -> Option<Self> {
         list(value, |item| item.parse().ok())
+    }
+}
+
+impl FromValue for Vec<CheckName> {
+    fn from_value(value: &Value) -> Option<Self> {
+        list(value, |item| CheckName::ALL.into_iter().find(|check| check.word() == item))
+    }
+}
+
+impl FromValue for Vec<String> {
+    fn from_value(value: &Value) -> Option<Self> {
+        list(value, |item| Some(item.clone()))
     }
 }
 

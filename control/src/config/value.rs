@@ -4,9 +4,12 @@
 //! environment and the command line is converted by the key's kind.
 
 use super::pattern::Pattern;
+use crate::access::{KeyEntry, Names};
+use crate::hooks::Target;
 use ipnet::IpNet;
 use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// Longest piece of a written value shown in an error, in characters: the line stays a line.
 const SHOWN_CHARS: usize = 120;
@@ -67,6 +70,20 @@ pub enum Rule {
     Pattern,
     /// CPU numbers and ranges.
     Cpus,
+    /// Any text.
+    Plain,
+    /// Letters, digits, `-` and `_`.
+    Word,
+    /// `app=secret`.
+    Pair,
+    /// `publish|play|both PATTERN KEY`.
+    StreamKey,
+    /// `app/key=app/name`.
+    NamePair,
+    /// An address that begins with `http`, or nothing.
+    Url,
+    /// Such an address with `actions=`, `streams=` and `secret=` behind it.
+    Target,
     /// A network: an address, or an address with the length of its prefix.
     Network,
     /// `echo`, `none`, `*` or an origin.
@@ -91,6 +108,8 @@ pub enum Kind {
     Text(Rule),
     /// Several texts, at most so many.
     List(Rule, usize),
+    /// Several of some words, each once.
+    Words(&'static [&'static str]),
 }
 
 /// Longest text of any key, in bytes: longer than any path or name in use.
@@ -106,6 +125,19 @@ impl Rule {
                 Self::Pattern => Pattern::parse(text).is_some(),
                 Self::Cpus => cpus(text).is_some(),
                 Self::Network => network(text).is_some(),
+                Self::Plain => true,
+                Self::Word => {
+                    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+                }
+                Self::Pair => {
+                    text.split_once('=').is_some_and(|(app, secret)| !app.is_empty() && !secret.is_empty())
+                }
+                Self::StreamKey => KeyEntry::parse(text).is_some(),
+                Self::NamePair => Names::default().add(text).is_some(),
+                Self::Url => {
+                    text.is_empty() || Target::parse(text, Duration::ZERO).is_ok_and(|t| t.url == text)
+                }
+                Self::Target => Target::parse(text, Duration::ZERO).is_ok(),
                 Self::AllowOrigin => {
                     matches!(text, "echo" | "none" | "*")
                         || (text.contains("://") && text.chars().all(|c| c.is_ascii_graphic()))
@@ -120,6 +152,13 @@ impl Rule {
             Self::Pattern => "a pattern such as live/* (printable, at most 256 bytes)",
             Self::Cpus => "CPU numbers or ranges such as 0-3 or 6 (0 to 1023)",
             Self::AllowOrigin => "echo, none, * or an origin such as https://example.org",
+            Self::Plain => "text",
+            Self::Word => "letters, digits, - and _",
+            Self::Pair => "app=secret",
+            Self::StreamKey => "publish, play or both, a pattern, and a key",
+            Self::NamePair => "app/key=app/name",
+            Self::Url => "an address such as http://10.0.0.1:8008/notify",
+            Self::Target => "an address with actions=, streams= and secret= behind it",
             Self::Network => "a network such as 10.0.0.0/8 or an IP address",
         }
     }
@@ -131,6 +170,13 @@ impl Rule {
             Self::Pattern => "patterns such as live/* (printable, at most 256 bytes each)",
             Self::Cpus => "CPU numbers or ranges such as 0-3,6 (0 to 1023)",
             Self::AllowOrigin => "origins",
+            Self::Plain => "texts",
+            Self::Word => "words of letters, digits, - and _",
+            Self::Pair => "app=secret",
+            Self::StreamKey => "entries such as publish live/* KEY",
+            Self::NamePair => "pairs such as live/k3y=live/room",
+            Self::Url => "addresses",
+            Self::Target => "entries such as http://10.0.0.1/hook actions=postPlay/donePlay streams=live/*",
             Self::Network => "networks such as 10.0.0.0/8 or IP addresses",
         }
     }
@@ -157,6 +203,13 @@ impl Kind {
                 rule.accepts(text.trim()).then(|| Value::Text(text.trim().to_owned()))
             }
             (Self::List(rule, most), raw) => list(*rule, *most, raw),
+            (Self::Words(words), raw) => {
+                let Value::List(items) = list(Rule::Plain, words.len(), raw)? else { return None };
+                let before = |at: usize| items.iter().take(at);
+                let once = items.iter().enumerate().all(|(at, item)| before(at).all(|other| other != item));
+                let known = items.iter().all(|item| words.contains(&item.as_str()));
+                (once && known).then_some(Value::List(items))
+            }
             _ => None,
         }
     }
@@ -169,6 +222,7 @@ impl Kind {
             Self::Choice(words) => format!("one of {}", words.join(", ")),
             Self::Text(rule) => rule.what().into(),
             Self::List(rule, most) => format!("a list of at most {most} {}", rule.what_many()),
+            Self::Words(words) => format!("a list of {}, each at most once", words.join(", ")),
         }
     }
 
@@ -180,6 +234,7 @@ impl Kind {
             Self::Choice(words) => words.join(", "),
             Self::Text(rule) => rule.what().into(),
             Self::List(rule, _) => format!("list of {}", rule.what_many()),
+            Self::Words(words) => format!("list of {}", words.join(", ")),
         }
     }
 }

@@ -118,7 +118,7 @@ fn node_media_servers_variables_are_understood() {
         ("GOP_CACHE", "0"),
         ("LOG_LEVEL", "debug"),
         ("KMP_PORT", "6935"),
-        ("NOTIFY_URL", "http://127.0.0.1/notify"),
+        ("CRYPTO_KEY", "1234567890123456"),
     ];
     let resolved = load(&sources(None, &environment, &[])).unwrap();
     let all = resolved.settings();
@@ -126,7 +126,7 @@ fn node_media_servers_variables_are_understood() {
     assert_eq!((all.gop.cache, all.log.level.word()), (false, "debug"));
     assert_eq!(all.server.bind, ["127.0.0.1".parse::<std::net::IpAddr>().unwrap()]);
     let [note] = resolved.notes() else { panic!("one line: {:?}", resolved.notes()) };
-    assert!(note.contains("NOTIFY_URL, KMP_PORT"), "{note}");
+    assert!(note.contains("CRYPTO_KEY, KMP_PORT"), "{note}");
 }
 
 #[test]

@@ -1,0 +1,82 @@
+//! HTTP callbacks: facts that are told once and in order, and questions that wait for an answer.
+//!
+//! What is promised of a fact (`postPublish`, `donePublish`, `postPlay`, `donePlay`):
+//! - It is written to the spool before anything is sent, and stays there until the target answered 2xx, over a crash and a
+//!   restart too. If the spool cannot be written, nobody new is admitted until it can.
+//! - Facts of one stream reach a target in the order in which they happened, one at a time; streams do not wait for each other.
+//! - A repeat (the answer was lost, or the server died before it noted it) has the same `event_id` and the same body, so a
+//!   target can drop it.
+//! - A fact that is not taken for too long, or that finds no room, becomes a dead letter: it is counted and logged.
+//! - A session that was told of when it began and that died with the process is told as done at the next start.
+//!
+//! A slow or dead target costs disk up to a bound, and nobody waits for it. Questions (`prePublish`, `prePlay`) do wait, with a
+//! time-out, and only the session that is asked about.
+
+mod ask;
+mod body;
+mod deliver;
+mod spool;
+mod target;
+
+pub use ask::{Answer, Asker, action_of};
+pub use body::Fields;
+pub use deliver::{Deliverer, TargetCounts};
+pub use spool::{Counts, Spool, SpoolLimits};
+pub use target::{Target, TargetError};
+
+use crate::events::{Numbered, Sink};
+use engine::What;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+/// Pause between two tries to write to a spool that cannot be written.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Writes every event to the spool.
+pub struct Recorder {
+    spool: Arc<Spool>,
+    deliverer: Deliverer,
+}
+
+impl Recorder {
+    /// For this spool.
+    pub const fn new(spool: Arc<Spool>, deliverer: Deliverer) -> Self {
+        Self { spool, deliverer }
+    }
+}
+
+impl Sink for Recorder {
+    fn number(&mut self, stream: &str) -> u64 {
+        retry(|| self.spool.number(stream))
+    }
+
+    fn take(&mut self, event: &Numbered) {
+        if event.event.what == What::Left {
+            return;
+        }
+        let targets = self.deliverer.targets();
+        let fields = Fields::of_event(event);
+        retry(|| self.spool.record(&targets, event, &fields));
+        self.deliverer.wake();
+    }
+
+    fn end(&mut self) {
+        if let Err(error) = self.spool.sync() {
+            tracing::error!(%error, "the spool of callbacks could not be synced");
+        }
+    }
+}
+
+/// Until it works: nothing may be lost, and whoever waits for room behind this is refused.
+fn retry<T>(mut run: impl FnMut() -> Result<T, String>) -> T {
+    loop {
+        match run() {
+            Ok(done) => return done,
+            Err(error) => {
+                tracing::error!(%error, "the spool of callbacks cannot be written; nobody new is admitted meanwhile");
+                thread::sleep(AGAIN);
+            }
+        }
+    }
+}

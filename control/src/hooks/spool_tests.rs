@@ -1,0 +1,176 @@
+//! The spool keeps order, forgets nothing, and stays within its bounds.
+
+use super::*;
+use engine::{Action, Event, Question, SessionId};
+use media::StreamKey;
+use std::sync::Arc;
+
+const LIMITS: SpoolLimits = SpoolLimits { facts: 1_000, age: Duration::from_secs(3600) };
+
+fn target(url: &str) -> Target {
+    Target::parse(url, Duration::from_secs(1)).unwrap()
+}
+
+fn event(what: What, session: u64, name: &str) -> Numbered {
+    let key = StreamKey::parse("live", name, 64).unwrap();
+    let request = Arc::new(Question {
+        session: SessionId(session),
+        shard: 0,
+        action: Action::Publish,
+        key: key.clone(),
+        query: vec![("a".into(), "b".into())],
+        peer: "10.0.0.1:9".parse().unwrap(),
+        protocol: "rtmp",
+        user_agent: "x".into(),
+        host: String::new(),
+    });
+    let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
+    let ended = matches!(what, What::PublishEnded | What::PlayEnded);
+    let reason = ended.then(|| "ended by peer".to_owned());
+    let (session, accepted) = (SessionId(session), at);
+    let event = Event {
+        what,
+        session,
+        shard: 0,
+        key,
+        generation: 1,
+        request,
+        accepted,
+        at,
+        bytes_in: 1,
+        bytes_out: 2,
+        reason,
+    };
+    Numbered { id: session.0, sequence: session.0, event }
+}
+
+fn put_events(spool: &Spool, targets: &[Target], events: &[Numbered]) {
+    for event in events {
+        spool.record(targets, event, &Fields::of_event(event)).unwrap();
+    }
+}
+
+fn taken(spool: &Spool, target: &Target) -> Vec<(String, String)> {
+    let due = spool.take(&target.url, 100).unwrap();
+    let action = |body: &str| serde_json::from_str::<serde_json::Value>(body).unwrap()["action"].to_string();
+    due.iter().map(|fact| (fact.stream.clone(), action(&fact.body))).collect()
+}
+
+#[test]
+fn bodies_have_the_known_fields() {
+    let text = Fields::of_event(&event(What::PublishEnded, 7, "a")).text();
+    let body: serde_json::Value = serde_json::from_str(&text).unwrap();
+    for (field, expected) in [
+        ("id", json!("7")),
+        ("ip", json!("10.0.0.1:9")),
+        ("app", json!("live")),
+        ("name", json!("a")),
+        ("query", json!({"a": "b"})),
+        ("protocol", json!("rtmp")),
+        ("createtime", json!(1000)),
+        ("endtime", json!(1000)),
+        ("inbytes", json!(1)),
+        ("outbytes", json!(2)),
+        ("action", json!("donePublish")),
+        ("generation", json!(1)),
+        ("reason", json!("ended by peer")),
+        ("user_agent", json!("x")),
+    ] {
+        assert_eq!(body[field], expected, "{field}");
+    }
+}
+
+#[test]
+fn one_at_a_time_and_in_order_for_each_stream_and_target() {
+    let targets = [target("http://a/"), target("http://b/ actions=donePublish")];
+    let spool = Spool::open(None, LIMITS, &targets).unwrap();
+    use What::*;
+    put_events(
+        &spool,
+        &targets,
+        &[event(PublishStarted, 1, "a"), event(PublishStarted, 2, "b"), event(PublishEnded, 1, "a")],
+    );
+    let first = spool.take("http://a/", 100).unwrap();
+    assert_eq!(first.iter().map(|f| f.stream.as_str()).collect::<Vec<_>>(), ["live/a", "live/b"]);
+    // Busy ones are not given twice.
+    assert!(spool.take("http://a/", 100).unwrap().is_empty());
+    spool.done("http://a/", &first[0]).unwrap();
+    assert_eq!(taken(&spool, &targets[0]), [("live/a".into(), "\"donePublish\"".into())]);
+    // One that failed waits, and is the same then.
+    assert!(!spool.again("http://a/", &first[1], Duration::from_secs(60)).unwrap());
+    assert!(taken(&spool, &targets[0]).is_empty());
+    assert!(spool.next("http://a/").unwrap().unwrap() > Duration::from_secs(50));
+    spool.again("http://a/", &first[1], Duration::ZERO).unwrap();
+    let again = spool.take("http://a/", 100).unwrap();
+    assert_eq!((&again[0].body, again[0].event, again[0].attempts), (&first[1].body, first[1].event, 1));
+    // The other target wants one kind alone.
+    assert_eq!(taken(&spool, &targets[1]), [("live/a".into(), "\"donePublish\"".into())]);
+    assert_eq!(spool.counts("http://b/").unwrap().waiting, 1);
+}
+
+#[test]
+fn what_finds_no_room_or_gets_too_old_is_given_up_and_counted() {
+    let targets = [target("http://a/")];
+    let spool = Spool::open(None, SpoolLimits { facts: 3, ..LIMITS }, &targets).unwrap();
+    let events: Vec<Numbered> = (0..5).map(|n| event(What::PublishStarted, n, &format!("s{n}"))).collect();
+    put_events(&spool, &targets, &events);
+    let counts = spool.counts("http://a/").unwrap();
+    assert_eq!((counts.waiting, counts.dead), (3, 2));
+    let due = spool.take("http://a/", 10).unwrap();
+    assert_eq!(
+        due.iter().map(|fact| fact.stream.as_str()).collect::<Vec<_>>(),
+        ["live/s2", "live/s3", "live/s4"]
+    );
+    spool.limit(SpoolLimits { age: Duration::ZERO, ..LIMITS });
+    std::thread::sleep(Duration::from_millis(3));
+    assert!(spool.again("http://a/", &due[0], Duration::ZERO).unwrap());
+    let counts = spool.counts("http://a/").unwrap();
+    assert_eq!((counts.waiting, counts.dead), (2, 3));
+}
+
+#[test]
+fn all_is_there_after_the_process_died_and_open_sessions_are_ended() {
+    let folder = std::env::temp_dir().join(format!("shardcast-spool-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    let targets = [target("http://a/")];
+    let spool = Spool::open(Some(&folder), LIMITS, &targets).unwrap();
+    assert_eq!(
+        (spool.number("live/a"), spool.number("live/a"), spool.number("live/b")),
+        (Ok(1), Ok(2), Ok(1))
+    );
+    use What::*;
+    put_events(
+        &spool,
+        &targets,
+        &[event(PublishStarted, 1, "a"), event(PlayStarted, 2, "a"), event(PlayStarted, 3, "a")],
+    );
+    put_events(&spool, &targets, &[event(PlayEnded, 3, "a")]);
+    let busy = spool.take("http://a/", 10).unwrap();
+    assert_eq!(busy.len(), 1);
+    // As if it had been killed: nothing is closed.
+    std::mem::forget(spool);
+    let spool = Spool::open(Some(&folder), LIMITS, &targets).unwrap();
+    let mut actions = Vec::new();
+    loop {
+        let due = spool.take("http://a/", 1).unwrap();
+        let Some(fact) = due.first() else { break };
+        let body: serde_json::Value = serde_json::from_str(&fact.body).unwrap();
+        actions.push(format!("{} {}", body["action"].as_str().unwrap(), body["id"].as_str().unwrap()));
+        if actions.len() == 1 {
+            assert_eq!(fact.body, busy[0].body);
+        }
+        if actions.len() == 5 {
+            assert_eq!((&body["reason"], &body["sequence"]), (&json!("the server died"), &json!(3)));
+        }
+        spool.done("http://a/", fact).unwrap();
+    }
+    assert_eq!(
+        actions,
+        ["postPublish 1", "postPlay 2", "postPlay 3", "donePlay 3", "donePlay 2", "donePublish 1"]
+    );
+    assert_eq!(spool.number("live/a"), Ok(5));
+    drop(spool);
+    let spool = Spool::open(Some(&folder), LIMITS, &targets).unwrap();
+    assert_eq!(spool.counts("http://a/").unwrap().waiting, 0);
+    std::fs::remove_dir_all(folder).unwrap();
+}
