@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Most steps kept of one session.
 const MAX_STEPS: usize = 16;
@@ -315,7 +315,14 @@ pub(crate) struct Sessions {
 
 impl Sessions {
     pub fn new(shard: usize) -> Self {
-        Self { living: HashMap::new(), ended: VecDeque::new(), next: (shard as u64) << 48 | 1 }
+        // Numbers are not used again after a restart: those of a second are 2^20.
+        let seconds =
+            SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() & 0x0fff_ffff;
+        Self {
+            living: HashMap::new(),
+            ended: VecDeque::new(),
+            next: (shard as u64) << 48 | seconds << 20 | 1,
+        }
     }
 
     pub const fn next_id(&mut self) -> SessionId {

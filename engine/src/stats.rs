@@ -5,7 +5,8 @@ use media::{Codec, LatencyClass, StreamKey};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Number of a session, unique in the process: the shard it was accepted on in the top 16 bits, a count below.
+/// Number of a session, unique over restarts: the shard it was accepted on in the top 16 bits, 28 bits of the second in which
+/// the shard began, and a count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(pub u64);
 

@@ -43,7 +43,7 @@ const ASKERS: usize = 4;
 /// Passwords that are checked at a time; each takes 19 MiB.
 const CHECKERS: usize = 2;
 /// Statistics are asked for again after this.
-const FRESH: Duration = Duration::from_millis(200);
+const FRESH: Duration = Duration::from_millis(50);
 
 /// Paths that the control side serves on the media ports too: a whole path, or the beginning of some if it ends in a slash.
 pub const PATHS: &[&str] = &["/api/", "/metrics", "/healthz", "/readyz"];

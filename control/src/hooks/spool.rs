@@ -24,6 +24,7 @@ const SCHEMA: &str = "
         id INTEGER PRIMARY KEY AUTOINCREMENT, target TEXT NOT NULL, stream TEXT NOT NULL, event INTEGER NOT NULL,
         at_ms INTEGER NOT NULL, body TEXT NOT NULL);
     CREATE INDEX IF NOT EXISTS facts_by_stream ON facts (target, stream, id);
+    CREATE INDEX IF NOT EXISTS facts_by_target ON facts (target, id);
     CREATE TABLE IF NOT EXISTS heads (
         target TEXT NOT NULL, stream TEXT NOT NULL, fact INTEGER NOT NULL, attempts INTEGER NOT NULL,
         next_ms INTEGER NOT NULL, busy INTEGER NOT NULL, PRIMARY KEY (target, stream)) WITHOUT ROWID;
@@ -369,8 +370,10 @@ fn put(
 fn give_up_oldest(tx: &Transaction<'_>, target: &str) -> rusqlite::Result<()> {
     let oldest = tx
         .prepare_cached(
-            "SELECT f.id, f.stream FROM heads h JOIN facts f ON f.id = h.fact
-             WHERE h.target = ? AND h.busy = 0 ORDER BY f.id LIMIT 1",
+            "SELECT f.id, f.stream FROM facts f WHERE f.target = ? AND NOT EXISTS (
+                 SELECT 1 FROM heads h WHERE h.target = f.target AND h.stream = f.stream
+                 AND h.fact = f.id AND h.busy = 1)
+             ORDER BY f.id LIMIT 1",
         )?
         .query_row([target], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))
         .optional()?;
@@ -381,10 +384,17 @@ fn give_up_oldest(tx: &Transaction<'_>, target: &str) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Removes the oldest fact of a stream; the one behind it is next.
+/// Removes a fact; if it was the oldest of its stream, the one behind it is next.
 fn remove(tx: &Transaction<'_>, target: &str, fact: &Due) -> rusqlite::Result<()> {
     let removed = tx.prepare_cached("DELETE FROM facts WHERE id = ?")?.execute([fact.id])?;
     count(tx, &waiting_name(target), -i64::try_from(removed).unwrap_or(0))?;
+    let head: Option<i64> = tx
+        .prepare_cached("SELECT fact FROM heads WHERE target = ? AND stream = ?")?
+        .query_row(params![target, fact.stream], |row| row.get(0))
+        .optional()?;
+    if head != Some(fact.id) {
+        return Ok(());
+    }
     let next: Option<i64> = tx
         .prepare_cached("SELECT MIN(id) FROM facts WHERE target = ? AND stream = ?")?
         .query_row(params![target, fact.stream], |row| row.get(0))?;

@@ -116,6 +116,17 @@ fn what_finds_no_room_or_gets_too_old_is_given_up_and_counted() {
     put_events(&spool, &targets, &events);
     let counts = spool.counts("http://a/").unwrap();
     assert_eq!((counts.waiting, counts.dead), (3, 2));
+    // One that is being sent stays, and so does the order behind it.
+    let one = [target("http://one/")];
+    let events: Vec<Numbered> = (0..6).map(|n| event(What::PublishStarted, n, "same")).collect();
+    put_events(&spool, &one, &events[..1]);
+    let sent = spool.take("http://one/", 10).unwrap();
+    put_events(&spool, &one, &events[1..]);
+    assert_eq!(spool.counts("http://one/").unwrap().waiting, 3);
+    assert!(spool.take("http://one/", 10).unwrap().is_empty());
+    spool.done("http://one/", &sent[0]).unwrap();
+    let next = spool.take("http://one/", 10).unwrap();
+    assert!(next[0].body.contains("\"id\":\"4\""), "{}", next[0].body);
     let due = spool.take("http://a/", 10).unwrap();
     assert_eq!(
         due.iter().map(|fact| fact.stream.as_str()).collect::<Vec<_>>(),

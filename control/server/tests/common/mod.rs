@@ -11,6 +11,7 @@ pub mod media;
 pub mod play;
 pub mod publish;
 pub mod server;
+pub mod target;
 pub mod tools;
 
 pub use flv::Tag;

@@ -2,7 +2,7 @@
 
 use super::flv::{Reader, Tag};
 use super::{SOON, Server};
-use ::media::{Moment, StreamKey};
+use ::media::Moment;
 use protocols::rtmp::{Dial, PlayerSession, Progress, Wanted};
 use protocols::{Input, Output, Session};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -64,8 +64,8 @@ impl Player {
     pub fn start(server: &Server, over: Over, name: &str) -> Self {
         match over {
             Over::Rtmp => Self::rtmp(server, name, |_| ()),
-            Over::Http => Self::http(server, &format!("/live/{name}.flv")),
-            Over::Ws => Self::ws(server, &format!("/live/{name}.flv")),
+            Over::Http => Self::http(server, &path(name)),
+            Over::Ws => Self::ws(server, &path(name)),
         }
     }
 
@@ -95,7 +95,7 @@ impl Player {
 
     /// `rtmp://…/live/name`; `tune` may change how it connects.
     pub fn rtmp(server: &Server, name: &str, tune: impl FnOnce(&mut Dial)) -> Self {
-        let mut dial = Dial::new(&server.rtmp.to_string(), StreamKey::parse("live", name, 255).unwrap());
+        let mut dial = super::publish::dial(server.rtmp, name);
         tune(&mut dial);
         Self::spawn(server.rtmp, move |socket, shared| read_rtmp(socket, dial, shared))
     }
@@ -166,6 +166,20 @@ impl Player {
         self.wait(&format!("{count} frames"), |tags| {
             tags.iter().filter(|tag| tag.is_frame()).count() >= count
         })
+    }
+
+    /// Waits for the first frame; `false` if it ended before.
+    #[track_caller]
+    pub fn is_let_in(&self) -> bool {
+        let seen = |state: &mut State| state.tags.iter().any(Tag::is_frame);
+        let state = self.shared.lock();
+        let (mut state, late) = self
+            .shared
+            .changed
+            .wait_timeout_while(state, SOON, |state| state.ended.is_none() && !seen(state))
+            .unwrap();
+        assert!(!late.timed_out(), "neither a frame nor an end");
+        seen(&mut state)
     }
 
     /// Waits for the server to end it; all that came, and why it ended.
@@ -365,4 +379,10 @@ pub fn connect(addr: SocketAddr) -> TcpStream {
     socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     socket.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
     socket
+}
+
+/// `/live/name.flv`, or with a query.
+fn path(name: &str) -> String {
+    let (name, query) = name.split_once('?').unwrap_or((name, ""));
+    format!("/live/{name}.flv?{query}")
 }

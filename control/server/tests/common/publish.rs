@@ -5,7 +5,7 @@ use super::{Pace, SOON, Server};
 use ::media::{Moment, StreamKey};
 use protocols::container::flv::TagKind;
 use protocols::rtmp::{Dial, Progress, PublisherSession, Status};
-use protocols::{Event, Input, Output, Session};
+use protocols::{Event, Input, Output, Query, Session};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -43,7 +43,7 @@ impl Publisher {
 
     /// Has only sent what can be sent without an answer.
     pub fn ask(addr: SocketAddr, name: &str) -> Self {
-        let dial = Dial::new(&addr.to_string(), StreamKey::parse("live", name, 255).unwrap());
+        let dial = dial(addr, name);
         let socket = TcpStream::connect(addr).unwrap();
         socket.set_nodelay(true).unwrap();
         socket.set_write_timeout(Some(SOON)).unwrap();
@@ -135,4 +135,13 @@ impl Publisher {
             }
         }
     }
+}
+
+/// How to reach `live/name`, or `live/name?query`.
+pub fn dial(addr: SocketAddr, name: &str) -> Dial {
+    let (name, query) = name.split_once('?').unwrap_or((name, ""));
+    let mut dial = Dial::new(&addr.to_string(), StreamKey::parse("live", name, 255).unwrap());
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    dial.query = Query(pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect());
+    dial
 }
