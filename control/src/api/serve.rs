@@ -36,7 +36,8 @@ impl Drop for Place {
 struct Door {
     api: Arc<Api>,
     router: Router,
-    open: Arc<AtomicUsize>,
+    /// Connections to the API's own address, and those from the media ports: neither takes the other's places.
+    open: [Arc<AtomicUsize>; 2],
 }
 
 impl Door {
@@ -45,12 +46,14 @@ impl Door {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let most = self.api.access().max_connections;
-        if self.open.fetch_add(1, Ordering::Relaxed) >= most {
-            self.open.fetch_sub(1, Ordering::Relaxed);
+        let [own, visitors] = &self.open;
+        let open = if peer.own_address { own } else { visitors };
+        if open.fetch_add(1, Ordering::Relaxed) >= most {
+            open.fetch_sub(1, Ordering::Relaxed);
             self.api.metrics.refused_connection();
             return;
         }
-        let place = Place(Arc::clone(&self.open));
+        let place = Place(Arc::clone(open));
         let service = TowerToHyperService::new(self.router.clone().layer(Extension(peer)));
         tokio::spawn(async move {
             let _place = place;
@@ -74,7 +77,7 @@ impl Api {
     /// # Errors
     /// If a thread cannot be made.
     pub fn serve(self: &Arc<Self>, listener: Option<TcpListener>) -> io::Result<()> {
-        let door = Arc::new(Door { api: Arc::clone(self), router: self.router(), open: Arc::default() });
+        let door = Arc::new(Door { api: Arc::clone(self), router: self.router(), open: Default::default() });
         if let Some(listener) = listener {
             tokio::spawn(accept(Arc::clone(&door), listener));
         }

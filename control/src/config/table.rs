@@ -370,7 +370,7 @@ table! {
         allow: Vec<IpNet> = NETWORKS, Preset::List(&[]);
         /// Node Media Server's login and its version 2 routes.
         nms_api: bool = FLAG, OFF;
-        /// Most connections at a time.
+        /// Most connections at a time, to its own address and from the HTTP ports each.
         max_connections: usize = range(1, 100_000), number(1_000);
         /// Folder for users, tokens and the audit log, made at need; empty: they last as long as the process.
         data_dir: Option<PathBuf> = FILE, word("data");

@@ -106,6 +106,13 @@ impl Setup {
         self
     }
 
+    /// A configuration file.
+    #[must_use]
+    pub fn config(mut self, path: &Path) -> Self {
+        self.arguments.extend(["--config".to_owned(), path.display().to_string()]);
+        self
+    }
+
     /// An environment variable.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {

@@ -27,6 +27,13 @@ pub fn ffmpeg() -> Command {
     command
 }
 
+/// A program that `deploy/test-tools` installs.
+pub fn tool(name: &str) -> PathBuf {
+    let program = tools().join(name);
+    assert!(program.exists(), "{} is missing: run deploy/test-tools", program.display());
+    program
+}
+
 /// A newer ffmpeg, with Enhanced RTMP.
 pub fn ffmpeg_new() -> Command {
     let program = tools().join("ffmpeg-new");

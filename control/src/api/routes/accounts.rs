@@ -74,6 +74,7 @@ pub(super) struct Tokens {
 pub(super) struct NewToken {
     /// What its owner calls it.
     #[serde(default)]
+    #[schema(max_length = 64)]
     label: String,
     /// What it may do; as much as its owner if not given.
     role: Option<Role>,
@@ -111,8 +112,10 @@ pub(super) struct Users {
 #[serde(deny_unknown_fields)]
 pub(super) struct NewUser {
     /// 1 to 64 of `A-Z a-z 0-9 - _ . @`.
+    #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_.@-]+$")]
     name: String,
     /// 8 to 256 bytes.
+    #[schema(min_length = 8, max_length = 256)]
     password: String,
     role: Role,
     /// Networks that they may come from, such as `10.0.0.0/8`; none: any.
@@ -126,6 +129,7 @@ pub(super) struct NewUser {
 #[serde(deny_unknown_fields)]
 pub(super) struct ChangedUser {
     /// A new one; ends all tokens of the user.
+    #[schema(min_length = 8, max_length = 256)]
     password: Option<String>,
     role: Role,
     /// Networks that they may come from; none: any.

@@ -12,7 +12,7 @@ mod streams;
 pub(super) use accounts::enter;
 pub(super) use streams::parsed;
 
-use super::problem::{Failure, Problem};
+use super::problem::{Failure, Problem, ProblemDetail};
 use super::{Api, guard, nms};
 use axum::extract::{DefaultBodyLimit, State};
 use axum::response::{IntoResponse, Response};
@@ -49,6 +49,7 @@ enum Fails {
         license(name = "Apache-2.0 OR MIT"),
     ),
     paths(streams::one, streams::close, streams::kick_publisher),
+    components(schemas(Problem, ProblemDetail)),
     security(("token" = [])),
     tags(
         (name = "health"), (name = "server"), (name = "streams"), (name = "sessions"), (name = "events"),
