@@ -70,9 +70,9 @@ fn a_target_is_told_what_happened_with_the_known_fields(mode: Mode) {
         assert_eq!((&body["app"], &body["name"]), (&"live".into(), &"c".into()));
         // Signed as documented.
         let (time, signature) = told.signature.clone().unwrap();
-        let script = format!("printf %s \"$BODY\" | openssl dgst -sha256 -hmac sesame -hex");
+        let script = "printf %s \"$BODY\" | openssl dgst -sha256 -hmac sesame -hex";
         let signed = format!("{time}.{}", told.text);
-        let out = Command::new("sh").args(["-c", &script]).env("BODY", signed).output().unwrap();
+        let out = Command::new("sh").args(["-c", script]).env("BODY", signed).output().unwrap();
         let hex = String::from_utf8(out.stdout).unwrap();
         assert_eq!(signature, format!("sha256={}", hex.trim().rsplit(' ').next().unwrap()));
     }
