@@ -92,15 +92,13 @@ impl Asker {
             };
             self.asked.fetch_add(1, Ordering::Relaxed);
             match self.post(target, body.clone(), None).await {
-                Ok((200, answer)) => match serde_json::from_slice::<Body>(&answer).unwrap_or_default() {
-                    Body { allow: Some(false), .. } => {
-                        return Answer::Refuse(format!("callback: {} said no", target.name()));
-                    }
-                    said => {
-                        name = name.or_else(|| said.name.as_deref().and_then(key));
-                        class = class.or_else(|| said.class.as_deref().and_then(latency_class));
+                Ok((200, answer)) => match verdict(&answer) {
+                    Ok(said) => {
+                        name = name.or(said.name);
+                        class = class.or(said.class);
                         user = user.or(said.user);
                     }
+                    Err(why) => return Answer::Refuse(format!("callback: {}: {why}", target.name())),
                 },
                 Ok((status, _)) => {
                     return Answer::Refuse(format!("callback: {} answered {status}", target.name()));
@@ -150,11 +148,18 @@ impl Asker {
         let mut response = request.body(body).send().await.map_err(|error| shortly(&error))?;
         let status = response.status().as_u16();
         let mut answer = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| shortly(&error))? {
-            if answer.len() + chunk.len() > MAX_ANSWER {
+        loop {
+            match response.chunk().await {
+                // What is longer cannot be read, and so is no yes.
+                Ok(Some(chunk)) => answer.extend(chunk.iter().take(MAX_ANSWER.saturating_sub(answer.len()))),
+                Ok(None) => break,
+                // A fact was taken when the status said so.
+                Err(_) if event.is_some() => break,
+                Err(error) => return Err(shortly(&error)),
+            }
+            if answer.len() >= MAX_ANSWER {
                 break;
             }
-            answer.extend_from_slice(&chunk);
         }
         Ok((status, answer))
     }
@@ -176,6 +181,36 @@ pub const fn action_of(question: &Question) -> &'static str {
         Action::Publish => "prePublish",
         Action::Play => "prePlay",
     }
+}
+
+/// What an allowed session is told beside the yes.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Said {
+    name: Option<StreamKey>,
+    class: Option<LatencyClass>,
+    user: Option<String>,
+}
+
+/// Reads the body of a 200. One that is no JSON object says nothing more than yes; one that is, and cannot be understood, is not
+/// taken for a yes.
+fn verdict(answer: &[u8]) -> Result<Said, String> {
+    if !answer.trim_ascii_start().starts_with(b"{") {
+        return Ok(Said::default());
+    }
+    let body: Body =
+        serde_json::from_slice(answer).map_err(|error| format!("its verdict cannot be read: {error}"))?;
+    if body.allow == Some(false) {
+        return Err("said no".into());
+    }
+    let known = |what, text: Option<String>, known: bool| match text {
+        Some(text) if !known => Err(format!("its verdict has a {what} that cannot be: {text:?}")),
+        _ => Ok(()),
+    };
+    let name = body.name.as_deref().and_then(key);
+    let class = body.class.as_deref().and_then(latency_class);
+    known("name", body.name, name.is_some())?;
+    known("class", body.class, class.is_some())?;
+    Ok(Said { name, class, user: body.user })
 }
 
 fn key(text: &str) -> Option<StreamKey> {
@@ -201,3 +236,38 @@ fn shortly(error: &reqwest::Error) -> String {
 
 /// Longest wait between two tries.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verdict_that_cannot_be_read_is_no_yes() {
+        for yes in
+            ["", "ok", "[]", "{}", r#"{"allow":true}"#, r#"{"code":200,"msg":"x"}"#, r#"{"allow":null}"#]
+        {
+            assert_eq!(verdict(yes.as_bytes()), Ok(Said::default()), "{yes}");
+        }
+        let all = verdict(br#" {"name":"a/b","class":"bulk","user":"eve"}"#).unwrap();
+        assert_eq!(all.name.unwrap().as_str(), "a/b");
+        assert_eq!((all.class, all.user.as_deref()), (Some(LatencyClass::Bulk), Some("eve")));
+        for no in [
+            r#"{"allow":false}"#,
+            r#"{"allow":"no"}"#,
+            r#"{"allow":false"#,
+            r#"{"allow":true,"name":"nothing"}"#,
+            r#"{"class":"fastest"}"#,
+        ] {
+            assert!(verdict(no.as_bytes()).is_err(), "{no}");
+        }
+        let long = format!(r#"{{"why":"{}","allow":false}}"#, "x".repeat(MAX_ANSWER));
+        assert!(verdict(long.as_bytes().get(..MAX_ANSWER).unwrap()).is_err());
+    }
+
+    #[test]
+    fn signatures_are_those_of_other_programs() {
+        // printf '1.what do ya want for nothing?' | openssl dgst -sha256 -hmac Jefe
+        let signed = signature("Jefe", 1, "what do ya want for nothing?");
+        assert_eq!(signed, "sha256=a9049465ce89cfb8e9aac62333abda66f80e3403f51f57f6bae3c3a4485eca38");
+    }
+}

@@ -90,6 +90,9 @@ impl Deliverer {
             );
         }
         for target in targets {
+            if !running.contains_key(&target.url) {
+                self.0.spool.free(&target.url)?;
+            }
             running.entry(target.url.clone()).or_insert_with(|| {
                 let stats = Arc::new(Stats::default());
                 let work = Work {

@@ -95,11 +95,16 @@ impl Spool {
             None => Connection::open_in_memory().map_err(|error| error.to_string())?,
         };
         let prepare = |connection: &Connection| {
+            // One server a folder: a second would send what the first is sending.
+            connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
             connection.pragma_update(None, "journal_mode", "WAL")?;
             connection.pragma_update(None, "synchronous", "NORMAL")?;
             connection.execute_batch(SCHEMA)
         };
-        prepare(&opened).map_err(|error| format!("callbacks.sqlite: {error}"))?;
+        prepare(&opened).map_err(|error| match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DatabaseBusy) => "callbacks.sqlite: another server uses it".to_owned(),
+            _ => format!("callbacks.sqlite: {error}"),
+        })?;
         let spool = Self { connection: Mutex::new(opened), limits: Mutex::new(limits) };
         spool.end_open_sessions(targets)?;
         Ok(spool)
@@ -173,6 +178,14 @@ impl Spool {
             }
             Ok(due)
         })
+    }
+
+    /// Facts of a target that were being sent may be taken again: whoever sent them is gone.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn free(&self, target: &str) -> Result<(), String> {
+        self.run(|tx| tx.execute("UPDATE heads SET busy = 0 WHERE target = ?", [target]).map(|_| ()))
     }
 
     /// A fact was taken by its target.

@@ -103,6 +103,10 @@ fn one_at_a_time_and_in_order_for_each_stream_and_target() {
     spool.again("http://a/", &first[1], Duration::ZERO).unwrap();
     let again = spool.take("http://a/", 100).unwrap();
     assert_eq!((&again[0].body, again[0].event, again[0].attempts), (&first[1].body, first[1].event, 1));
+    // Whoever sent it is gone.
+    assert!(spool.take("http://a/", 100).unwrap().is_empty());
+    spool.free("http://a/").unwrap();
+    assert_eq!(spool.take("http://a/", 100).unwrap().len(), 2);
     // The other target wants one kind alone.
     assert_eq!(taken(&spool, &targets[1]), [("live/a".into(), "\"donePublish\"".into())]);
     assert_eq!(spool.counts("http://b/").unwrap().waiting, 1);
@@ -158,8 +162,9 @@ fn all_is_there_after_the_process_died_and_open_sessions_are_ended() {
     put_events(&spool, &targets, &[event(PlayEnded, 3, "a")]);
     let busy = spool.take("http://a/", 10).unwrap();
     assert_eq!(busy.len(), 1);
-    // As if it had been killed: nothing is closed.
-    std::mem::forget(spool);
+    assert!(Spool::open(Some(&folder), LIMITS, &targets).err().unwrap().contains("another server"));
+    // As if it had been killed: nothing is finished.
+    drop(spool);
     let spool = Spool::open(Some(&folder), LIMITS, &targets).unwrap();
     let mut actions = Vec::new();
     loop {

@@ -22,6 +22,7 @@ pub struct Target {
     pub streams: Vec<Pattern>,
     /// How long it may take to answer.
     pub timeout: Duration,
+    name: String,
 }
 
 /// What is wrong with a target's text.
@@ -45,6 +46,7 @@ impl Target {
             actions: Vec::new(),
             streams: Vec::new(),
             timeout,
+            name: shown(url),
         };
         for word in words {
             match word.split_once('=') {
@@ -82,10 +84,18 @@ impl Target {
             actions: notify.actions.clone(),
             streams: Vec::new(),
             timeout: notify.timeout_ms,
+            name: shown(&notify.url),
         });
         // Checked when they were read.
         let more = notify.targets.iter().filter_map(|text| Self::parse(text, notify.timeout_ms).ok());
-        first.into_iter().chain(more).collect()
+        let mut all: Vec<Self> = Vec::new();
+        for target in first.into_iter().chain(more) {
+            // One that is named twice is told once.
+            if all.iter().all(|other| other.url != target.url) {
+                all.push(target);
+            }
+        }
+        all
     }
 
     /// Whether it wants to be told.
@@ -96,8 +106,22 @@ impl Target {
 
     /// Its address without what may be secret in it.
     pub fn name(&self) -> &str {
-        self.url.split(['?', '#']).next().unwrap_or_default()
+        &self.name
     }
+}
+
+/// Scheme, host, port and path alone.
+fn shown(url: &str) -> String {
+    reqwest::Url::parse(url).map_or_else(
+        |_| String::new(),
+        |mut url| {
+            // Fails only for addresses without a host, which are not let in.
+            let _ = (url.set_username(""), url.set_password(None));
+            url.set_query(None);
+            url.set_fragment(None);
+            url.to_string()
+        },
+    )
 }
 
 impl fmt::Debug for Target {
@@ -126,6 +150,7 @@ mod tests {
         assert!(some.wants("prePlay", "x/y") && !some.wants("postPlay", "x/y"));
         assert!(!some.wants("postPublish", "x/z"));
         assert_eq!((some.secret.as_str(), some.name()), ("s", "https://a:8/h"));
+        assert_eq!(parse("http://user:word@a/x?k=1#y").unwrap().name(), "http://a/x");
         for wrong in
             ["", "a", "ftp://a", "http://", "http:///x", "http://a actions=x", "http://a b", "http://a x=y"]
         {
