@@ -190,7 +190,7 @@ impl Admission {
         let counter = if verdict.is_ok() { &inner.allowed } else { &inner.refused };
         counter.fetch_add(1, Ordering::Relaxed);
         let verdict = verdict.map_err(|denied| {
-            tracing::info!(session = %question.session, stream = %question.key, why = denied.why, "not admitted");
+            tracing::debug!(session = %question.session, stream = %question.key, why = denied.why, "not admitted");
             inner.denials.note(question.session, denied.why);
             denied.refusal
         });

@@ -78,8 +78,8 @@ impl ControlSide {
         let (accounts, password) = Accounts::open(kept).map_err(told)?;
         let audit = Audit::open(kept).map_err(|error| told(error.to_string()))?;
         let targets = Target::configured(config);
-        let spooled = folder.filter(|_| !targets.is_empty());
-        let spool = Spool::open(spooled, spool_limits(config), &targets).map_err(told)?;
+        // Also if nobody is told yet: that may change while the server runs.
+        let spool = Spool::open(folder, spool_limits(config), &targets).map_err(told)?;
         Ok(Prepared {
             accounts,
             password: password.filter(|_| config.admin.enabled),

@@ -315,3 +315,26 @@ fn every_protocol_and_parser_has_a_fuzz_target() {
             .collect(),
     );
 }
+
+#[test]
+fn the_dashboard_shows_figures_that_there_are() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let text = std::fs::read_to_string(root.join("deploy/grafana.json")).unwrap();
+    let dashboard: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    assert!(panels.len() > 10 && dashboard["title"] == "Shardcast");
+    let made: String = ["control/src/metrics.rs", "control/server/src/control_side.rs"]
+        .iter()
+        .map(|path| std::fs::read_to_string(root.join(path)).unwrap())
+        .collect();
+    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().unwrap());
+    for expression in targets.map(|target| target["expr"].as_str().unwrap()) {
+        let words = expression.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        let names: Vec<&str> = words.filter_map(|word| word.strip_prefix("shardcast_")).collect();
+        assert!(!names.is_empty(), "{expression}");
+        for name in names {
+            let name = name.trim_end_matches("_total").trim_end_matches("_bucket");
+            assert!(made.contains(&format!("\"{name}\"")), "nobody makes {name}: {expression}");
+        }
+    }
+}

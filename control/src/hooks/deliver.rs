@@ -115,6 +115,11 @@ impl Deliverer {
         running.values().map(|known| known.target.clone()).collect()
     }
 
+    /// Whether nobody is told.
+    pub fn is_idle(&self) -> bool {
+        self.0.running.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// There is something new in the spool.
     pub fn wake(&self) {
         self.0.news.send_modify(|count| *count = count.wrapping_add(1));

@@ -24,7 +24,7 @@ pub use deliver::{Deliverer, TargetCounts};
 pub use spool::{Counts, Spool, SpoolLimits};
 pub use target::{Target, TargetError};
 
-use crate::events::{Numbered, Sink};
+use crate::events::{Counting, Numbered, Sink};
 use engine::What;
 use std::sync::Arc;
 use std::thread;
@@ -33,29 +33,34 @@ use std::time::Duration;
 /// Pause between two tries to write to a spool that cannot be written.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Writes every event to the spool.
+/// Writes every event to the spool, if there is somebody to tell.
 pub struct Recorder {
     spool: Arc<Spool>,
     deliverer: Deliverer,
+    /// Sequences while nobody is told, and so nothing has to outlive the process.
+    counting: Counting,
 }
 
 impl Recorder {
     /// For this spool.
-    pub const fn new(spool: Arc<Spool>, deliverer: Deliverer) -> Self {
-        Self { spool, deliverer }
+    pub fn new(spool: Arc<Spool>, deliverer: Deliverer) -> Self {
+        Self { spool, deliverer, counting: Counting::default() }
     }
 }
 
 impl Sink for Recorder {
     fn number(&mut self, stream: &str) -> u64 {
+        if self.deliverer.is_idle() {
+            return self.counting.number(stream);
+        }
         retry(|| self.spool.number(stream))
     }
 
     fn take(&mut self, event: &Numbered) {
-        if event.event.what == What::Left {
+        let targets = self.deliverer.targets();
+        if event.event.what == What::Left || targets.is_empty() {
             return;
         }
-        let targets = self.deliverer.targets();
         let fields = Fields::of_event(event);
         retry(|| self.spool.record(&targets, event, &fields));
         self.deliverer.wake();
