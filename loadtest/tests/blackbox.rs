@@ -44,7 +44,7 @@ impl Server {
             let ports: Vec<SocketAddr> = held.iter().map(|held| held.local_addr().unwrap()).collect();
             drop(held);
             let mut command = Command::new(shardcast());
-            command.args(["serve", "--set", "server.bind=127.0.0.1"]);
+            command.args(["serve", "--set", "server.bind=127.0.0.1", "--set", "admin.data_dir="]);
             for (key, address) in ["rtmp", "http", "admin"].iter().zip(&ports) {
                 command.arg("--set").arg(format!("{key}.port={}", address.port()));
             }

@@ -7,6 +7,8 @@ use common::api::Asker;
 use common::server::{Setup, scratch};
 use common::{Mode, Player, Publisher, SOON, Server, media, play::Over, until};
 use serde_json::json;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -178,14 +180,37 @@ fn tokens_keys_and_addresses_are_looked_at() {
 }
 
 #[test]
-fn keys_of_tokens_are_read_from_a_set_and_again() {
-    let folder = scratch().join("jwks");
+fn keys_of_tokens_are_read_from_a_set_in_a_file_and_again() {
+    let folder = scratch().join("jwks-file");
+    keys_from_a_set(&folder, &folder.join("set.json").display().to_string());
+}
+
+#[test]
+fn keys_of_tokens_are_read_from_a_set_at_an_address_and_again() {
+    let folder = scratch().join("jwks-address");
     std::fs::create_dir_all(&folder).unwrap();
+    let mut web = Command::new("python3")
+        .args(["-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory"])
+        .arg(&folder)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    BufReader::new(web.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
+    let port = said.split_whitespace().skip_while(|word| *word != "port").nth(1).unwrap().to_owned();
+    keys_from_a_set(&folder, &format!("http://127.0.0.1:{port}/set.json"));
+    web.kill().unwrap();
+    web.wait().unwrap();
+}
+
+fn keys_from_a_set(folder: &Path, place: &str) {
+    std::fs::create_dir_all(folder).unwrap();
     let set = folder.join("set.json");
     std::fs::write(&set, "{}").unwrap();
     let server = Setup::new(Mode::Epoll)
         .set("auth.jwt_publish", true)
-        .set("auth.jwks", set.display())
+        .set("auth.jwks", place)
         .set("auth.jwks_refresh_ms", 1000)
         .start();
     assert!(Publisher::try_start(server.rtmp, "x?token=a.b.c").is_err());

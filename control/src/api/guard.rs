@@ -7,18 +7,24 @@ use super::problem::Failure;
 use super::{Access, Api, nms};
 use crate::accounts::{AccountError, Given, Principal, Role, may_come};
 use crate::audit::Action;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use futures_util::StreamExt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 /// How long a request may take from its head to its answer; feeds begin within it.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// Largest body, in bytes: a configuration file with every key is a tenth of it.
+const MAX_BODY: usize = 256 * 1024;
+/// So much of a larger one is read and thrown away.
+const MAX_SKIPPED: usize = 16 << 20;
 /// Longest token that is looked at, in bytes.
 const MAX_TOKEN_BYTES: usize = 256;
 /// Longest path that is noted, in characters.
@@ -88,7 +94,13 @@ pub(super) async fn guard(State(api): State<Arc<Api>>, mut request: Request, nex
                 request.extensions_mut().insert(who);
             }
             request.extensions_mut().insert(peer);
-            let answered = tokio::time::timeout(TIMEOUT, next.run(request)).await;
+            let answered = async {
+                match with_body(request).await {
+                    Ok(request) => next.run(request).await,
+                    Err(failure) => failure.into_response(),
+                }
+            };
+            let answered = tokio::time::timeout(TIMEOUT, answered).await;
             answered.unwrap_or_else(|_| Failure::Timeout.into_response())
         }
     };
@@ -103,6 +115,26 @@ pub(super) async fn guard(State(api): State<Arc<Api>>, mut request: Request, nex
         });
     }
     response
+}
+
+/// Reads the body before anything else happens. One that is too large is read on for a while: a connection that is closed over
+/// bytes that were not read is reset, and takes the answer with it.
+async fn with_body(request: Request) -> Result<Request, Failure> {
+    let (head, body) = request.into_parts();
+    let (mut stream, mut bytes, mut seen) = (body.into_data_stream(), Vec::new(), 0_usize);
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|error| Failure::BadRequest(error.to_string()))?;
+        seen = seen.saturating_add(chunk.len());
+        if seen <= MAX_BODY {
+            bytes.extend_from_slice(&chunk);
+        } else if seen > MAX_SKIPPED {
+            break;
+        }
+    }
+    if seen > MAX_BODY {
+        return Err(Failure::TooLarge);
+    }
+    Ok(Request::from_parts(head, Body::from(bytes)))
 }
 
 /// Who asks, if they may.

@@ -38,12 +38,8 @@ use tokio::sync::Semaphore;
 
 /// How long the shards may take to answer.
 const WAIT: Duration = Duration::from_secs(2);
-/// Questions to the shards at a time.
-const ASKERS: usize = 4;
 /// Passwords that are checked at a time; each takes 19 MiB.
 const CHECKERS: usize = 2;
-/// Statistics are asked for again after this.
-const FRESH: Duration = Duration::from_millis(50);
 
 /// Paths that the control side serves on the media ports too: a whole path, or the beginning of some if it ends in a slash.
 pub const PATHS: &[&str] = &["/api/", "/metrics", "/healthz", "/readyz"];
@@ -147,7 +143,7 @@ impl Api {
             denials,
             more_metrics,
             access,
-            askers: Semaphore::new(ASKERS),
+            askers: Semaphore::new(1),
             checkers: Semaphore::new(CHECKERS),
             last: Mutex::default(),
         })
@@ -157,31 +153,26 @@ impl Api {
         (self.access)()
     }
 
-    /// What the shards counted, not older than a moment.
+    /// What the shards counted, asked after this was called. Those who ask at the same time share an answer, so any number of
+    /// them costs the shards one question after the other.
     async fn stats(self: &Arc<Self>) -> Result<Arc<Vec<ShardStats>>, Failure> {
-        if let Some(fresh) = self.fresh() {
-            return Ok(fresh);
-        }
-        // Whoever waits here for others finds what they found.
-        let place = tokio::time::timeout(WAIT, self.askers.acquire()).await;
+        let came = Instant::now();
+        let place = tokio::time::timeout(2 * WAIT, self.askers.acquire()).await;
         let Ok(Ok(_place)) = place else { return Err(Failure::Busy) };
-        if let Some(fresh) = self.fresh() {
-            return Ok(fresh);
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((asked, shards)) = last
+            && asked >= came
+        {
+            return Ok(shards);
         }
-        let handle = self.handle.clone();
+        let (handle, asked) = (self.handle.clone(), Instant::now());
         let shards = tokio::task::spawn_blocking(move || handle.stats(WAIT)).await.unwrap_or_default();
         if shards.len() < self.handle.shards() {
             return Err(Failure::ShardsSilent);
         }
         let shards = Arc::new(shards);
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some((Instant::now(), Arc::clone(&shards)));
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((asked, Arc::clone(&shards)));
         Ok(shards)
-    }
-
-    fn fresh(&self) -> Option<Arc<Vec<ShardStats>>> {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        last.as_ref().filter(|(at, _)| at.elapsed() < FRESH).map(|(_, shards)| Arc::clone(shards))
     }
 
     /// Ends sessions; gives how many.
@@ -189,8 +180,6 @@ impl Api {
         let handle = self.handle.clone();
         let stopped =
             tokio::task::spawn_blocking(move || handle.stop(&which, StopReason::Kicked, WAIT)).await;
-        // What is counted now is old.
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
         stopped.unwrap_or_default()
     }
 

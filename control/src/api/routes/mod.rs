@@ -24,9 +24,6 @@ use utoipa::{IntoResponses, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// Largest body, in bytes: a configuration file with every key is a tenth of it.
-const MAX_BODY: usize = 256 * 1024;
-
 /// What any route may fail with.
 #[derive(IntoResponses)]
 #[allow(dead_code)] // Read by the derive alone.
@@ -75,7 +72,8 @@ pub(super) fn router(api: &Arc<Api>) -> Router {
         .merge(nms::router())
         .fallback(async || Failure::NotFound("there is no such resource"))
         .method_not_allowed_fallback(async || Failure::MethodNotAllowed)
-        .layer(DefaultBodyLimit::max(MAX_BODY))
+        // The guard has read it, and bounds it.
+        .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn_with_state(Arc::clone(api), guard::guard))
         .with_state(Arc::clone(api))
 }
