@@ -58,7 +58,7 @@ impl Numbered {
             "generation": generation,
             "peer": request.peer.to_string(),
             "protocol": request.protocol,
-            "user_agent": request.user_agent,
+            "user_agent": &*request.user_agent,
             "accepted_at": crate::time::iso8601(*accepted),
             "bytes_in": bytes_in,
             "bytes_out": bytes_out,

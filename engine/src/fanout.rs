@@ -28,21 +28,57 @@ const MIRROR_IDLE: Duration = Duration::from_secs(2);
 /// Polls of one turn: peers that send without end make edges without end. After that the shard's other tasks get a
 /// turn, and polling goes on at once, for a socket with room again must not wait.
 const POLLS_A_TURN: usize = 4;
+/// Viewers that are written to in one go, about. Of more, each portion has its own moment in the tick: else the last would
+/// have their bytes later than the first by all the time that it takes to write to the others.
+const PORTION: usize = 1024;
+/// Portions are not nearer together than this.
+const SHORTEST_TURN: Duration = Duration::from_millis(5);
 /// Size of the buffer in which viewers' bytes are received, shared by all.
 const SCRATCH_BYTES: usize = 16 * 1024;
 
 /// When what is due next.
 struct Schedule {
     ticks: [Moment; 3],
+    /// How many portions of a class had their turn, and of how many the last one was.
+    turns: [(usize, usize); 3],
     sweep: Moment,
     peers: Moment,
+}
+
+/// One of the portions of a tick.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Turn {
+    which: usize,
+    of: usize,
+}
+
+impl Turn {
+    const ALL: Self = Self { which: 0, of: 1 };
+
+    /// The portion that is next after so many.
+    fn after(count: usize, viewers: usize, tick: Duration) -> Self {
+        let room = usize::try_from(tick.as_micros() / SHORTEST_TURN.as_micros()).unwrap_or(usize::MAX);
+        let of = viewers.div_ceil(PORTION).min(room).max(1);
+        Self { which: count % of, of }
+    }
+
+    /// Time to the next one.
+    fn step(self, tick: Duration) -> Duration {
+        tick / u32::try_from(self.of).unwrap_or(u32::MAX)
+    }
+
+    /// Those of a list whose turn it is.
+    fn of_list<T>(self, list: &[T]) -> &[T] {
+        let at = |which: usize| list.len().saturating_mul(which) / self.of;
+        list.get(at(self.which)..at(self.which + 1)).unwrap_or_default()
+    }
 }
 
 /// Which viewers a walk visits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Walk {
-    /// All, if there is news for them.
-    News,
+    /// Those whose turn it is, if there is news for them.
+    News(Turn),
     /// Those that wait, end, or are stuck.
     Care,
 }
@@ -55,7 +91,8 @@ struct Buffers {
 
 pub(crate) async fn run(shard: Shard) {
     let now = shard.now();
-    let mut schedule = Schedule { ticks: [now; 3], sweep: now.plus(SWEEP), peers: now.plus(PEER_TICK) };
+    let mut schedule =
+        Schedule { ticks: [now; 3], turns: [(0, 1); 3], sweep: now.plus(SWEEP), peers: now.plus(PEER_TICK) };
     let mut buffers = Buffers { ready: Vec::new(), scratch: vec![0; SCRATCH_BYTES], unread: HashSet::new() };
     let mut more = false;
     loop {
@@ -95,15 +132,23 @@ impl Schedule {
         next
     }
 
-    /// Flushes a class if its tick has come.
+    /// Flushes a portion of a class if its moment has come.
     fn flush(&mut self, shard: &Shard, class: LatencyClass, now: Moment) {
         let tick = shard.config().class(class).tick;
-        let Some(due) = self.ticks.get_mut(class.index()) else { return };
-        if tick.is_zero() || now < *due || shard.class_viewers(class).get() == 0 {
+        let index = class.index();
+        let (Some(due), Some((count, of))) = (self.ticks.get_mut(index), self.turns.get_mut(index)) else {
+            return;
+        };
+        let viewers = shard.class_viewers(class).get();
+        if tick.is_zero() || now < *due || viewers == 0 {
             return;
         }
-        shard.flush_class(class);
-        *due = shard.next_tick(tick, now);
+        let turn = Turn::after(*count, viewers, tick);
+        *count = count.wrapping_add(1);
+        // With other portions than before, somebody would be passed over.
+        let same = std::mem::replace(of, turn.of) == turn.of;
+        shard.flush_class(class, if same { turn } else { Turn::ALL });
+        *due = shard.next_tick(turn.step(tick), now);
     }
 }
 
@@ -111,10 +156,18 @@ impl Shard {
     /// There is news of a stream for its viewers: the next tick of their class finds it.
     pub(crate) fn touched(&self, stream: &Rc<RefCell<Stream>>) {
         let mut s = stream.borrow_mut();
-        let lists = s.listed.iter_mut().zip(&self.inner().listed).zip(&self.inner().class_viewers);
-        for ((listed, list), viewers) in lists {
-            if !*listed && viewers.get() > 0 {
-                *listed = true;
+        for class in LatencyClass::ALL {
+            let viewers = self.class_viewers(class).get();
+            let (Some(turns), Some(list)) =
+                (s.turns_left.get_mut(class.index()), self.inner().listed.get(class.index()))
+            else {
+                continue;
+            };
+            if viewers == 0 {
+                continue;
+            }
+            let tick = self.config().class(class).tick;
+            if std::mem::replace(turns, Turn::after(0, viewers, tick).of) == 0 {
                 list.borrow_mut().push(Rc::clone(stream));
             }
         }
@@ -142,39 +195,58 @@ impl Shard {
             if tick.is_zero() || !due || self.class_viewers(class).get() == 0 {
                 continue;
             }
-            self.flush_stream(stream, class);
-            let next = self.next_tick(tick, now);
+            let turn = {
+                let mut stream = stream.borrow_mut();
+                let viewers = stream.viewers_of(class);
+                let Some(count) = stream.turns.get_mut(class.index()) else { continue };
+                *count = count.wrapping_add(1);
+                Turn::after(*count, viewers, tick)
+            };
+            self.walk(stream, &[class], Walk::News(turn));
+            let next = self.next_tick(turn.step(tick), now);
             if let Some(at) = stream.borrow_mut().flush_at.get_mut(class.index()) {
                 *at = next;
             }
         }
     }
 
-    /// Writes to the viewers of a class what came since their last turn.
-    fn flush_class(&self, class: LatencyClass) {
+    /// When the next portion of the viewers of a stream that keeps its own ticks has its turn, where there are several.
+    pub(crate) fn next_turn(&self, stream: &Rc<RefCell<Stream>>) -> Option<Moment> {
+        let stream = stream.borrow();
+        let several = |class: &LatencyClass| {
+            Turn::after(0, stream.viewers_of(*class), self.config().class(*class).tick).of > 1
+        };
+        let due = |class: LatencyClass| stream.flush_at.get(class.index()).copied();
+        let turns = LatencyClass::ALL.into_iter().filter(several).filter_map(due);
+        turns.min().filter(|_| stream.paced)
+    }
+
+    /// Writes to those of a class whose turn it is what came since their last.
+    fn flush_class(&self, class: LatencyClass, turn: Turn) {
         let Some(list) = self.inner().listed.get(class.index()) else { return };
         let mut streams = std::mem::take(&mut *list.borrow_mut());
-        for stream in streams.drain(..) {
-            let paced = {
+        streams.retain(|stream| {
+            let (left, paced) = {
                 let mut stream = stream.borrow_mut();
-                if let Some(listed) = stream.listed.get_mut(class.index()) {
-                    *listed = false;
-                }
-                stream.paced
+                let paced = stream.paced;
+                let Some(left) = stream.turns_left.get_mut(class.index()) else { return false };
+                // A stream that keeps its own ticks is no business of this list; the others stay until all had their turn.
+                *left = if paced || turn.of == 1 { 0 } else { left.saturating_sub(1) };
+                (*left, paced)
             };
             if !paced {
-                self.flush_stream(&stream, class);
+                self.walk(stream, &[class], Walk::News(turn));
             }
-        }
+            left > 0
+        });
         // The vector is used again.
         let mut list = list.borrow_mut();
-        if list.is_empty() {
-            *list = streams;
-        }
+        streams.append(&mut list);
+        *list = streams;
     }
 
     pub(crate) fn flush_stream(&self, stream: &Rc<RefCell<Stream>>, class: LatencyClass) {
-        self.walk(stream, &[class], Walk::News);
+        self.walk(stream, &[class], Walk::News(Turn::ALL));
     }
 
     fn walk(&self, stream: &Rc<RefCell<Stream>>, classes: &[LatencyClass], walk: Walk) {
@@ -186,12 +258,17 @@ impl Shard {
             let Stream { info, renditions, epoch, bytes_out, .. } = &mut *stream;
             for log in renditions {
                 for class in classes {
-                    if walk == Walk::News && !log.is_due(*class) {
+                    let turn = match walk {
+                        Walk::News(turn) => turn,
+                        Walk::Care => Turn::ALL,
+                    };
+                    // One of several portions may have to be told what the others know.
+                    if walk == Walk::News(Turn::ALL) && !log.is_due(*class) {
                         continue;
                     }
                     let view = self.view(info, *epoch, log.settled(known), *class);
                     let list = std::mem::take(log.viewers_of(*class));
-                    for key in &list {
+                    for key in turn.of_list(&list) {
                         let Some(viewer) = viewers.get_mut(*key) else { continue };
                         if walk == Walk::Care && !viewer.needs_care() {
                             continue;
@@ -390,7 +467,7 @@ impl Shard {
         for class in LatencyClass::ALL {
             // No tick comes for a class without viewers.
             if self.class_viewers(class).get() == 0 {
-                self.flush_class(class);
+                self.flush_class(class, Turn::ALL);
             }
         }
         self.inner().ending.borrow_mut().retain(|stream| stream.borrow().viewer_count() > 0);
@@ -516,6 +593,26 @@ mod tests {
     use crate::Config;
     use crate::shard::Parts;
     use std::sync::Arc;
+
+    #[test]
+    fn portions_of_a_tick_are_all_viewers_each_once() {
+        let tick = Duration::from_millis(40);
+        for (viewers, portions) in
+            [(0, 1), (1, 1), (1024, 1), (1025, 2), (5000, 5), (10_000, 8), (100_000, 8)]
+        {
+            let list: Vec<usize> = (0..viewers).collect();
+            let mut seen = Vec::new();
+            // From any turn on.
+            for count in 3..3 + portions {
+                let turn = Turn::after(count, viewers, tick);
+                assert_eq!((turn.of, turn.step(tick)), (portions, tick / portions as u32));
+                seen.extend_from_slice(turn.of_list(&list));
+            }
+            seen.sort_unstable();
+            assert_eq!(seen, list);
+        }
+        assert_eq!(Turn::after(7, 100_000, Duration::ZERO).of, 1);
+    }
 
     #[test]
     fn a_flush_that_takes_longer_than_its_tick_stretches_it() {

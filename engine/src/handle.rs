@@ -34,15 +34,15 @@ pub struct Question {
     /// Which stream.
     pub key: StreamKey,
     /// URL query.
-    pub query: Vec<(String, String)>,
+    pub query: Box<[(String, String)]>,
     /// From where.
     pub peer: SocketAddr,
     /// `rtmp`, `http-flv`, ….
     pub protocol: &'static str,
     /// What the peer says it is.
-    pub user_agent: String,
+    pub user_agent: Arc<str>,
     /// Host of the URL as the peer wrote it.
-    pub host: String,
+    pub host: Box<str>,
 }
 
 /// What an allowed session is told beside the yes.

@@ -7,7 +7,7 @@ use crate::play::Waiting;
 use crate::session::{Asked, Record, StopSignal};
 use crate::shard::{SessionGuard, Shard, bump};
 use crate::stream::{Phase, PublisherSlot, Stream};
-use media::{LatencyClass, Metadata, Packet, Refusal, StopReason, StreamKey, Track};
+use media::{LatencyClass, Metadata, Moment, Packet, Refusal, StopReason, StreamKey, Track};
 use rt::{Either, Notify};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -65,11 +65,11 @@ impl Shard {
             shard: self.index(),
             action: ask.action,
             key: ask.key.clone(),
-            query: ask.query.to_vec(),
+            query: ask.query.into(),
             peer: session.peer(),
             protocol: session.protocol(),
-            user_agent: ask.user_agent.to_owned(),
-            host: ask.host.to_owned(),
+            user_agent: session.shared_user_agent(ask.user_agent),
+            host: ask.host.into(),
         });
         let asked =
             Asked { question: Arc::clone(&question), verdict: Cell::new(None), answered: Notify::default() };
@@ -243,6 +243,11 @@ impl Publication {
         (rest >= SHORTEST_REST).then_some(async move {
             rt::either(self.watched.wait(), rt::sleep(rest)).await;
         })
+    }
+
+    /// When [`Self::flush`] is due although nothing came: viewers are written to in portions.
+    pub fn due(&self) -> Option<Moment> {
+        self.shard.next_turn(&self.stream)
     }
 
     fn set_paced(&self, paced: bool) {

@@ -15,6 +15,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Most steps kept of one session.
 const MAX_STEPS: usize = 16;
+/// Steps of a viewer without trouble.
+const USUAL_STEPS: usize = 6;
 
 /// Tells a task to end what it does.
 #[derive(Default)]
@@ -67,6 +69,19 @@ impl Drop for Permit {
     }
 }
 
+/// A step as it is kept: there are several for each viewer.
+#[derive(Clone, Copy)]
+struct Stepped {
+    name: &'static str,
+    micros: u64,
+}
+
+impl Stepped {
+    const fn told(&self) -> Step {
+        Step { name: self.name, after: Duration::from_micros(self.micros) }
+    }
+}
+
 /// A question whose answer is waited for.
 pub(crate) struct Asked {
     pub question: Arc<Question>,
@@ -82,18 +97,18 @@ pub struct Record {
     pub(crate) accepted: Moment,
     role: Cell<Role>,
     key: RefCell<Option<StreamKey>>,
-    user_agent: RefCell<String>,
+    user_agent: RefCell<Option<Arc<str>>>,
     /// What it was allowed.
     request: RefCell<Option<Arc<Question>>>,
     /// Of a viewer being served: which publication it began with.
     pub(crate) playing: Cell<Option<u64>>,
     /// It publishes: the publication tells of its end.
     pub(crate) publishing: Cell<bool>,
-    steps: RefCell<Vec<Step>>,
+    steps: RefCell<Vec<Stepped>>,
     bytes_in: Cell<u64>,
     bytes_out: Cell<u64>,
     leniencies: Cell<u64>,
-    ended: RefCell<Option<String>>,
+    ended: RefCell<Option<Box<str>>>,
     pub(crate) viewer: Cell<Option<Key>>,
     /// What the control side was asked and has not answered in time so far.
     pub(crate) asked: RefCell<Option<Rc<Asked>>>,
@@ -110,9 +125,9 @@ pub struct Travelling {
     accepted: Moment,
     role: Role,
     key: Option<StreamKey>,
-    user_agent: String,
+    user_agent: Option<Arc<str>>,
     request: Option<Arc<Question>>,
-    steps: Vec<Step>,
+    steps: Vec<Stepped>,
     bytes: (u64, u64),
     leniencies: u64,
     permit: Option<Permit>,
@@ -133,7 +148,7 @@ impl Record {
             accepted: now,
             role: Role::Undecided,
             key: None,
-            user_agent: String::new(),
+            user_agent: None,
             request: None,
             steps: Vec::new(),
             bytes: (0, 0),
@@ -207,7 +222,16 @@ impl Record {
     pub fn set_request(&self, role: Role, key: &StreamKey, user_agent: &str) {
         self.role.set(role);
         *self.key.borrow_mut() = Some(key.clone());
-        user_agent.clone_into(&mut self.user_agent.borrow_mut());
+        let known = self.user_agent.borrow().as_deref() == Some(user_agent);
+        if !known {
+            *self.user_agent.borrow_mut() = Some(user_agent.into());
+        }
+    }
+
+    /// The peer's name of itself, one for all who keep it.
+    pub(crate) fn shared_user_agent(&self, text: &str) -> Arc<str> {
+        let known = self.user_agent.borrow().clone().filter(|known| **known == *text);
+        known.unwrap_or_else(|| text.into())
     }
 
     /// The connection carries on with another request.
@@ -235,15 +259,19 @@ impl Record {
     pub fn step(&self, name: &'static str, now: Moment) {
         let mut steps = self.steps.borrow_mut();
         if steps.len() < MAX_STEPS && steps.iter().all(|step| step.name != name) {
-            steps.push(Step { name, after: now.since(self.accepted) });
+            if steps.capacity() == 0 {
+                steps.reserve_exact(USUAL_STEPS);
+            }
+            let micros = now.since(self.accepted).as_micros();
+            steps.push(Stepped { name, micros: u64::try_from(micros).unwrap_or(u64::MAX) });
         }
     }
 
     /// Time since a step, or since it was accepted if it has not come through that.
     pub(crate) fn since_step(&self, name: &str, now: Moment) -> Duration {
         let steps = self.steps.borrow();
-        let after = steps.iter().find(|step| step.name == name).map_or(Duration::ZERO, |step| step.after);
-        now.since(self.accepted).saturating_sub(after)
+        let micros = steps.iter().find(|step| step.name == name).map_or(0, |step| step.micros);
+        now.since(self.accepted).saturating_sub(Duration::from_micros(micros))
     }
 
     /// Counts received bytes.
@@ -263,7 +291,7 @@ impl Record {
 
     /// Says why it ended; the first reason stays.
     pub fn end(&self, why: impl Into<String>) {
-        self.ended.borrow_mut().get_or_insert_with(|| why.into());
+        self.ended.borrow_mut().get_or_insert_with(|| why.into().into());
     }
 
     pub(crate) fn role(&self) -> Role {
@@ -275,7 +303,7 @@ impl Record {
     }
 
     pub(crate) fn why_ended(&self) -> Option<String> {
-        self.ended.borrow().clone()
+        self.ended.borrow().as_deref().map(str::to_owned)
     }
 
     pub(crate) fn traffic(&self) -> (u64, u64) {
@@ -289,7 +317,7 @@ impl Record {
             role: self.role.get(),
             protocol: self.protocol.get(),
             peer: self.peer,
-            user_agent: self.user_agent.borrow().clone(),
+            user_agent: self.user_agent.borrow().as_deref().unwrap_or_default().to_owned(),
             key: self.key.borrow().clone(),
             age: now.since(self.accepted),
             class: None,
@@ -300,8 +328,8 @@ impl Record {
             skips: 0,
             bytes_skipped: 0,
             leniencies: self.leniencies.get(),
-            steps: self.steps.borrow().clone(),
-            ended: self.ended.borrow().clone(),
+            steps: self.steps.borrow().iter().map(Stepped::told).collect(),
+            ended: self.why_ended(),
         }
     }
 }

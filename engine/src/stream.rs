@@ -103,8 +103,11 @@ pub(crate) struct Stream {
     pub paced: bool,
     /// When the viewers of a class are due, while paced.
     pub flush_at: [Moment; 3],
-    /// In the list of streams with news for the viewers of a class.
-    pub listed: [bool; 3],
+    /// How many portions of the viewers of a class had their turn, while paced.
+    pub turns: [usize; 3],
+    /// Portions of the viewers of a class that have not had the last news; the stream is in the class's list while there are
+    /// any.
+    pub turns_left: [usize; 3],
     timeline: Timeline,
     ring: Ring,
     began: Option<Moment>,
@@ -144,7 +147,8 @@ impl Stream {
             bytes_out: 0,
             paced: false,
             flush_at: [now; 3],
-            listed: [false; 3],
+            turns: [0; 3],
+            turns_left: [0; 3],
             timeline: Timeline::new(rules),
             ring: Ring::new(config.gop),
             began: None,
@@ -309,6 +313,11 @@ impl Stream {
 
     pub fn viewer_count(&self) -> usize {
         self.renditions.iter().map(RenditionLog::viewer_count).sum()
+    }
+
+    /// Viewers of a class here.
+    pub fn viewers_of(&self, class: LatencyClass) -> usize {
+        self.renditions.iter().filter_map(|log| log.viewers.get(class.index())).map(Vec::len).sum()
     }
 
     /// Until when the publisher may as well let what it sends gather: until viewers are due, for nobody sees anything

@@ -99,7 +99,7 @@ fn starts_and_ends_are_told_in_order_with_what_they_carried() {
         let (published, played) = (&events[2], &events[3]);
         assert_eq!((published.bytes_in, published.reason.as_deref()), (1_000, Some("ended by peer")));
         assert!(played.bytes_out > 500 && played.reason.as_deref() == Some("stream ended"), "{played:?}");
-        assert_eq!(published.request.query, [("sign".to_owned(), "x".to_owned())]);
+        assert_eq!(*published.request.query, [("sign".to_owned(), "x".to_owned())]);
         assert_eq!(published.accepted, events[0].accepted);
         assert!(published.at >= events[0].at && events[0].at >= events[0].accepted);
     }

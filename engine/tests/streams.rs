@@ -423,3 +423,70 @@ fn a_publisher_that_comes_back_before_it_was_seen_to_go_is_taken() {
         assert!(matches!(second, rt::Either::Left((_, Ok(_)))));
     });
 }
+
+#[test]
+fn viewers_that_are_written_to_in_portions_all_get_the_last_news() {
+    const VIEWERS: usize = 1_500;
+    let mut config = Config::default();
+    // Two portions, 5 ms apart.
+    config.classes[1].tick = Duration::from_millis(10);
+    config.limits.sessions = 2 * VIEWERS;
+    for backend in backends() {
+        run(backend, 1, config, |shard| async move {
+            let key = key("portions");
+            let (_session, publication) = publisher(&shard, &key).await;
+            let publication = publication.unwrap();
+            publication.track(h264(b"c"));
+            publication.packet(video(0, 0, true, 100));
+            publication.flush();
+            let normal = JoinStart { gop: None, class: Some(media::LatencyClass::Normal) };
+            let mut viewers = Vec::new();
+            for _ in 0..VIEWERS {
+                viewers.push(view(&shard, &key, normal).await);
+            }
+            let mut n = 1;
+            let sent = |shard: &engine::Shard| {
+                shard.stream_stats().iter().find(|s| s.key == key).map_or(0, |s| s.bytes_out)
+            };
+            // Greeting, preamble and the first picture; what is written later has one size for all.
+            let unit = 13 + 100;
+            let first = 13 + 14 + unit;
+            // The shard's own ticks, then the publisher's.
+            for paced in [false, true] {
+                let from = n;
+                // The publisher's task rests once the bit rate is known.
+                while n < from + 20 || (paced && publication.due().is_none()) {
+                    assert!(n < from + 1_000, "the publisher's task was never asked to flush");
+                    publication.packet(video(n, i64::from(n) * 40, false, 100));
+                    publication.flush();
+                    if paced {
+                        let _ = publication.rest();
+                    }
+                    n += 1;
+                    rt::sleep(Duration::from_millis(7)).await;
+                }
+                let all = (VIEWERS * (first + (n as usize - 1) * unit)) as u64;
+                until("everybody has the last news, though none comes after it", || {
+                    // As a publisher's task does that has nothing to read.
+                    if paced {
+                        let _ = publication.rest();
+                        publication.flush();
+                    }
+                    sent(&shard) >= all
+                })
+                .await;
+                assert_eq!(sent(&shard), all);
+            }
+            publication.end();
+            let read = std::thread::spawn(move || {
+                viewers.into_iter().map(|mut far| std::iter::from_fn(|| far.unit()).collect()).collect()
+            });
+            until("all is read", || read.is_finished()).await;
+            let read: Vec<Vec<Unit>> = read.join().unwrap();
+            for units in read {
+                let pictures = units.iter().filter(|unit| "KV".contains(unit.what)).map(Unit::number);
+                assert!(pictures.eq(0..n), "{} units", units.len());
+            }
+        });
+    }
+}

@@ -183,8 +183,8 @@ mod tests {
             query: query.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
             peer: "10.1.2.3:1".parse().unwrap(),
             protocol: "rtmp",
-            user_agent: String::new(),
-            host: String::new(),
+            user_agent: "".into(),
+            host: "".into(),
         }
     }
 

@@ -38,8 +38,16 @@ impl Key {
         }
     }
 
-    /// Whether its value is not to be shown.
+    /// Whether its value, or a part of it, is not to be shown: secrets, keys that publishers push with, addresses that may
+    /// have a password in them.
     pub fn is_secret(&self) -> bool {
-        self.name.contains("secret") || self.path == "auth.keys"
+        self.name.contains("secret")
+            || matches!(self.path, "auth.keys" | "auth.names")
+            || self.holds_addresses()
+    }
+
+    /// Whether it holds addresses of other servers.
+    pub fn holds_addresses(&self) -> bool {
+        matches!(self.path, "auth.jwks" | "notify.url" | "notify.targets")
     }
 }

@@ -7,7 +7,8 @@ use super::applies::Applies;
 use super::error::{ConfigError, Origin};
 use super::resolved::{Resolved, Sources, Written};
 use super::table::Key;
-use super::value::Raw;
+use super::value::{HIDDEN, Raw};
+use crate::hooks::Target;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// What a change came to.
@@ -149,7 +150,12 @@ impl Live {
 pub fn shown(key: &Key, value: &super::value::Value) -> serde_json::Value {
     use super::value::Value;
     let hide = |text: &str| {
-        if key.is_secret() && !text.is_empty() { serde_json::json!("***") } else { serde_json::json!(text) }
+        let shown = match key {
+            _ if !key.is_secret() || text.is_empty() => text.to_owned(),
+            _ if key.holds_addresses() => Target::without_secrets(text),
+            _ => HIDDEN.to_owned(),
+        };
+        serde_json::json!(shown)
     };
     match value {
         Value::Flag(flag) => serde_json::json!(flag),

@@ -26,7 +26,7 @@ pub use pattern::Pattern;
 pub use resolved::{Argument, Resolved, Sources, Written};
 pub use table::*;
 pub use typed::{AnonymousReads, Backend, CheckName, CodecForm, Cpus, LogFormat, LogLevel, Unreachable};
-pub use value::{Kind, Preset, Raw, Rule, Value};
+pub use value::{HIDDEN, Kind, Preset, Raw, Rule, Value};
 
 /// Reads all sources, checks, resolves.
 ///

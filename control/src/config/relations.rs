@@ -126,7 +126,9 @@ fn readable(path: &Path) -> Result<(), String> {
 fn secrets_are_there(resolved: &Resolved) -> Result<(), ConfigError> {
     const SAMPLE: &str = "nodemedia2017privatekey";
     let auth = &resolved.settings().auth;
-    for (key, secret) in [("auth.secret", &auth.secret), ("auth.second_secret", &auth.second_secret)] {
+    let of_apps = auth.secrets.iter().filter_map(|text| text.split_once('=')).map(|(_, secret)| secret);
+    let all = [("auth.secret", auth.secret.as_str()), ("auth.second_secret", &auth.second_secret)];
+    for (key, secret) in all.into_iter().chain(of_apps.map(|secret| ("auth.secrets", secret))) {
         if secret == SAMPLE {
             return Err(resolved.wrong(key, "be a secret of your own: this one is in a public sample"));
         }

@@ -5,7 +5,7 @@ use super::error::{ConfigError, Origin};
 use super::file;
 use super::relations;
 use super::table::{KEYS, Key, Settings};
-use super::value::{Raw, Value};
+use super::value::{HIDDEN, Raw, Value};
 use std::path::PathBuf;
 
 /// Where to look, each stronger than the one before it; defaults are the weakest.
@@ -110,18 +110,23 @@ impl Written {
         for (key, written) in KEYS.iter().zip(self.0) {
             entries.push(match written {
                 None => (key.preset.value(), Origin::Default),
-                Some((raw, origin)) => match key.kind.accept(&raw) {
-                    Some(value) => (value, origin),
-                    None => {
-                        let must = format!("be {}", key.kind.allowed());
-                        return Err(ConfigError::Value {
-                            key: key.path,
-                            value: raw.to_string(),
-                            must,
-                            origin,
-                        });
+                Some((raw, origin)) => {
+                    let wrong = |must: String, origin| ConfigError::Value {
+                        key: key.path,
+                        value: if key.is_secret() { HIDDEN.to_owned() } else { raw.to_string() },
+                        must,
+                        origin,
+                    };
+                    match key.kind.accept(&raw) {
+                        Some(value) if key.is_secret() && value.has(HIDDEN) => {
+                            let must =
+                                format!("be the secret itself: {HIDDEN} stands for one that is not shown");
+                            return Err(wrong(must, origin));
+                        }
+                        Some(value) => (value, origin),
+                        None => return Err(wrong(format!("be {}", key.kind.allowed()), origin)),
                     }
-                },
+                }
             });
         }
         let settings = Settings::fill(entries.iter().map(|(value, _)| value)).ok_or(ConfigError::Table)?;
@@ -187,9 +192,13 @@ impl Resolved {
     pub fn wrong(&self, path: &'static str, must: impl Into<String>) -> ConfigError {
         match self.entries().find(|(key, ..)| key.path == path) {
             None => ConfigError::Table,
-            Some((_, value, origin)) => ConfigError::Value {
+            Some((key, value, origin)) => ConfigError::Value {
                 key: path,
-                value: value.to_string(),
+                value: if key.is_secret() {
+                    super::live::shown(key, value).to_string()
+                } else {
+                    value.to_string()
+                },
                 must: must.into(),
                 origin: origin.clone(),
             },

@@ -14,6 +14,9 @@ use std::time::Duration;
 /// Longest piece of a written value shown in an error, in characters: the line stays a line.
 const SHOWN_CHARS: usize = 120;
 
+/// Stands for what is not shown.
+pub const HIDDEN: &str = "***";
+
 /// A value as it was written.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Raw {
@@ -239,6 +242,17 @@ impl Kind {
     }
 }
 
+impl Value {
+    /// Whether this text is in it.
+    pub fn has(&self, text: &str) -> bool {
+        match self {
+            Self::Flag(_) | Self::Number(_) => false,
+            Self::Text(own) => own.contains(text),
+            Self::List(items) => items.iter().any(|item| item.contains(text)),
+        }
+    }
+}
+
 impl Preset {
     /// As a value.
     pub fn value(&self) -> Value {
@@ -252,8 +266,18 @@ impl Preset {
 }
 
 /// A network; an address alone is one of itself.
+///
+/// IPv4 networks that are written inside IPv6 (`::ffff:10.0.0.0/104`) are IPv4: addresses are compared as such.
 pub(super) fn network(text: &str) -> Option<IpNet> {
-    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+    let net: IpNet = text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))?;
+    let mapped =
+        |address: IpAddr, prefix: u8| IpNet::new(address.to_canonical(), prefix.checked_sub(96)?).ok();
+    match net {
+        IpNet::V6(v6) if v6.addr().to_ipv4_mapped().is_some() => {
+            mapped(net.addr(), net.prefix_len()).or(Some(net))
+        }
+        _ => Some(net),
+    }
 }
 
 /// The CPUs of `0-3` or `6`; of several, divided by commas.
@@ -397,6 +421,21 @@ mod tests {
         assert_eq!(kind.accept(&Raw::List(vec![Raw::Flag(true)])), None);
         let cpus = Kind::List(Rule::Cpus, 8);
         assert!(cpus.accept(&Raw::List(vec![Raw::Number(0), Raw::Text("2-3".into())])).is_some());
+    }
+
+    #[test]
+    fn networks_of_ipv4_inside_ipv6_are_ipv4() {
+        for (text, expected) in [
+            ("10.0.0.0/8", "10.0.0.0/8"),
+            ("10.1.2.3", "10.1.2.3/32"),
+            ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+            ("::ffff:10.1.2.3", "10.1.2.3/32"),
+            ("2001:db8::/32", "2001:db8::/32"),
+            ("::/0", "::/0"),
+        ] {
+            assert_eq!(network(text).map(|net| net.to_string()).as_deref(), Some(expected), "{text}");
+        }
+        assert_eq!(network("10.0.0.0/33"), None);
     }
 
     #[test]

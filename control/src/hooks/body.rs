@@ -52,7 +52,7 @@ impl Fields {
             "inbytes": 0,
             "outbytes": 0,
             "action": action,
-            "user_agent": request.user_agent,
+            "user_agent": &*request.user_agent,
         });
         match fields {
             Value::Object(fields) => Self(fields),

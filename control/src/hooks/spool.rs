@@ -6,6 +6,7 @@
 //! One row a fact and target; one row a target and stream with facts, which names the oldest of them and when it may be tried.
 //! So finding work does not depend on how much waits.
 
+use super::ask::LONGEST_PAUSE;
 use super::body::{Fields, millis};
 use super::target::Target;
 use crate::events::Numbered;
@@ -115,15 +116,20 @@ impl Spool {
         *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
     }
 
-    /// The next sequence of a stream.
+    /// The sequence that the next event of a stream has when it is [recorded](Self::record).
     ///
     /// # Errors
     /// The database's.
     pub fn number(&self, stream: &str) -> Result<u64, String> {
-        self.run(|tx| next_sequence(tx, stream))
+        let last: Option<i64> = self
+            .lock()
+            .prepare_cached("SELECT last FROM sequences WHERE stream = ?")
+            .and_then(|mut last| last.query_row([stream], |row| row.get(0)).optional())
+            .map_err(|error| error.to_string())?;
+        Ok(last.unwrap_or(0).cast_unsigned().saturating_add(1))
     }
 
-    /// Writes a fact for all targets that want it.
+    /// Writes a fact for all targets that want it, and that its sequence is used.
     ///
     /// # Errors
     /// The database's; nothing is written then.
@@ -132,6 +138,9 @@ impl Spool {
         self.run(|tx| {
             let stream = event.event.key.as_str();
             let session = event.event.session.0.cast_signed();
+            if event.event.what != What::Left {
+                next_sequence(tx, stream)?;
+            }
             match event.event.what {
                 What::PublishStarted | What::PlayStarted => {
                     let done =
@@ -231,9 +240,18 @@ impl Spool {
             let next: Option<i64> = tx
                 .prepare_cached("SELECT MIN(next_ms) FROM heads WHERE target = ? AND busy = 0")?
                 .query_row([target], |row| row.get(0))?;
-            let wait =
-                |next: i64| Duration::from_millis(next.saturating_sub(now_ms()).max(0).cast_unsigned());
-            Ok(next.map(wait))
+            let Some(next) = next else { return Ok(None) };
+            let now = now_ms();
+            let wait = Duration::from_millis(next.saturating_sub(now).max(0).cast_unsigned());
+            if wait <= LONGEST_PAUSE {
+                return Ok(Some(wait));
+            }
+            // Nothing waits that long unless the clock was set back.
+            tx.execute(
+                "UPDATE heads SET next_ms = ?2 WHERE target = ?1 AND busy = 0 AND next_ms > ?2",
+                params![target, now],
+            )?;
+            Ok(Some(Duration::ZERO))
         })
     }
 

@@ -1,6 +1,6 @@
 //! Where callbacks go, and which.
 
-use crate::config::{Pattern, Settings};
+use crate::config::{HIDDEN, Pattern, Settings};
 use std::fmt;
 use std::time::Duration;
 
@@ -75,6 +75,22 @@ impl Target {
         Ok(target)
     }
 
+    /// The text of a target with `***` for what may be secret: user, password, query and fragment of the address, and the
+    /// secret.
+    pub fn without_secrets(text: &str) -> String {
+        let words = text.split_whitespace().enumerate().map(|(at, word)| match word.split_once('=') {
+            _ if at == 0 => match reqwest::Url::parse(word) {
+                Ok(url) if is_plain(&url) => word.to_owned(),
+                Ok(_) => format!("{}?{HIDDEN}", shown(word)),
+                // The path of a file.
+                Err(_) => word.to_owned(),
+            },
+            Some(("secret", _)) => format!("secret={HIDDEN}"),
+            _ => word.to_owned(),
+        });
+        words.collect::<Vec<_>>().join(" ")
+    }
+
     /// All that the configuration names.
     pub fn configured(settings: &Settings) -> Vec<Self> {
         let notify = &settings.notify;
@@ -108,6 +124,10 @@ impl Target {
     pub fn name(&self) -> &str {
         &self.name
     }
+}
+
+fn is_plain(url: &reqwest::Url) -> bool {
+    url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none()
 }
 
 /// Scheme, host, port and path alone.
@@ -151,6 +171,15 @@ mod tests {
         assert!(!some.wants("postPublish", "x/z"));
         assert_eq!((some.secret.as_str(), some.name()), ("s", "https://a:8/h"));
         assert_eq!(parse("http://user:word@a/x?k=1#y").unwrap().name(), "http://a/x");
+        for (text, expected) in [
+            ("http://a/x actions=prePlay secret=s", "http://a/x actions=prePlay secret=***"),
+            ("http://a", "http://a"),
+            ("http://user:word@a/x?k=1 streams=a/*", "http://a/x?*** streams=a/*"),
+            ("/etc/keys.json", "/etc/keys.json"),
+            ("", ""),
+        ] {
+            assert_eq!(Target::without_secrets(text), expected);
+        }
         for wrong in
             ["", "a", "ftp://a", "http://", "http:///x", "http://a actions=x", "http://a b", "http://a x=y"]
         {

@@ -349,3 +349,31 @@ fn what_is_printed_can_be_read_again() {
     assert_eq!(json["rtmp.port"], serde_json::json!({ "value": 1936, "origin": "argument --set" }));
     assert_eq!(json["publish.allow"]["value"], serde_json::json!(["live/*", "vip/*"]));
 }
+
+#[test]
+fn secrets_are_not_shown_and_what_stands_for_them_is_no_secret() {
+    let set = [
+        "auth.secret=s3cret-one",
+        "auth.secrets=vip=s3cret-two",
+        "auth.keys=publish live/* s3cret-three",
+        "auth.names=live/s3cret-four=live/room",
+        "auth.jwks=https://user:s3cret-five@keys.example.org/set?t=s3cret-six",
+        "notify.url=http://10.0.0.1/hook?t=s3cret-seven",
+        "notify.targets=http://10.0.0.2/hook actions=postPlay secret=s3cret-eight",
+    ];
+    let resolved = arguments(&set).unwrap();
+    for shown in [show::toml(&resolved), show::json(&resolved)] {
+        assert!(!shown.contains("s3cret"), "{shown}");
+        assert!(shown.contains("http://10.0.0.2/hook actions=postPlay secret=***"), "{shown}");
+        assert!(shown.contains("https://keys.example.org/set?***"), "{shown}");
+    }
+    for shown in ["auth.secret=***", "auth.secrets=vip=***", "notify.targets=http://10.0.0.2/hook secret=***"]
+    {
+        let said = arguments(&[shown]).unwrap_err().to_string();
+        assert!(said.contains("must be the secret itself"), "{said}");
+    }
+    let said = arguments(&["auth.keys=s3cret"]).unwrap_err().to_string();
+    assert!(said.starts_with("auth.keys = ***: must be") && !said.contains("s3cret"), "{said}");
+    let said = arguments(&["auth.secrets=vip=nodemedia2017privatekey"]).unwrap_err().to_string();
+    assert!(said.contains("must be a secret of your own"), "{said}");
+}

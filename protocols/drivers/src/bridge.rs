@@ -269,7 +269,7 @@ impl Bridge {
                     rest.await;
                     self.conn.hush(false);
                 }
-                self.listen(until).await
+                self.listen(publication.due().map_or(until, |due| due.min(until))).await
             };
             let heard = match rt::either(stop.wait(), next).await {
                 Either::Left(reason) => return (false, Err(Why::Stop(reason))),
