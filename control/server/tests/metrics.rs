@@ -3,9 +3,11 @@
 
 mod common;
 
+use common::play::connect;
 use common::server::{Setup, free_port, scratch};
 use common::{Mode, Player, Publisher, SOON, media, play::Over, tools, until};
 use serde_json::Value;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -17,8 +19,14 @@ fn dashboard() -> std::path::PathBuf {
 fn each_panel_of_the_dashboard_has_an_answer_in_prometheus() {
     // Nobody is there to be called back: what waits is a figure too.
     let notify = format!("http://127.0.0.1:{}/ actions=postPublish|postPlay", free_port());
-    let server = Setup::new(Mode::Epoll).set("notify.targets", notify).set("server.cores", "0-1").start();
-    let folder = scratch();
+    let server = Setup::new(Mode::Epoll)
+        .set("notify.targets", notify)
+        .set("server.cores", "0-1")
+        .set("server.request_timeout_ms", 1_000)
+        .start();
+    let folder = scratch().join("prometheus");
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
     let config = folder.join("prometheus.yml");
     let admin = server.admin;
     std::fs::write(
@@ -29,7 +37,7 @@ fn each_panel_of_the_dashboard_has_an_answer_in_prometheus() {
     )
     .unwrap();
     let listen = format!("127.0.0.1:{}", free_port());
-    let _prometheus = tools::start(
+    let mut prometheus = tools::start(
         Command::new(tools::tool("prometheus"))
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
@@ -40,6 +48,14 @@ fn each_panel_of_the_dashboard_has_an_answer_in_prometheus() {
     let player = Player::start(&server, Over::Http, "shown");
     publisher.send_paced(&media::H264_AAC.tags(), 4.0);
     player.wait_frames(1);
+    // One that says nothing, one that says nonsense, and one that says what is passed over.
+    let silent = connect(server.http);
+    let mut wrong = connect(server.http);
+    wrong.write_all(b"nonsense\r\n\r\n").unwrap();
+    let mut odd = connect(server.http);
+    odd.write_all(b"GET /live/shown.flv HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    odd.read_exact(&mut [0; 64]).unwrap();
+    odd.write_all(b"x").unwrap();
 
     let text = std::fs::read_to_string(dashboard()).unwrap();
     let dashboard: Value = serde_json::from_str(&text).unwrap();
@@ -57,12 +73,15 @@ fn each_panel_of_the_dashboard_has_an_answer_in_prometheus() {
             assert!(name.is_none_or(|name| name == "shardcast"), "{expression}: {series}");
         }
     }
+    drop((silent, wrong, odd));
     let up = query(&listen, "up").unwrap();
     assert_eq!(up["data"]["result"][0]["value"][1], "1", "{up}");
     let viewers = until("the viewer is counted", SOON, || {
         query(&listen, "shardcast_viewers").filter(|answer| answer["data"]["result"][0]["value"][1] == "1")
     });
-    assert_eq!(viewers["data"]["result"].as_array().unwrap().len(), 1);
+    assert_eq!(viewers["data"]["result"].as_array().unwrap().len(), 1, "{viewers}");
+    prometheus.kill();
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 fn query(listen: &str, expression: &str) -> Option<Value> {
