@@ -222,9 +222,11 @@ impl Sink for Leaver {
         0
     }
 
-    fn take(&mut self, event: &Numbered) {
-        if matches!(event.event.what, What::PublishEnded | What::PlayEnded | What::Left) {
-            self.0.0.tally.leave(event.event.session);
+    fn take(&mut self, events: &[Arc<Numbered>]) {
+        for Numbered { event, .. } in events.iter().map(Arc::as_ref) {
+            if matches!(event.what, What::PublishEnded | What::PlayEnded | What::Left) {
+                self.0.0.tally.leave(event.session);
+            }
         }
     }
 }

@@ -17,6 +17,8 @@ use tokio::sync::broadcast;
 pub const MAX_RECENT: usize = 1_000;
 /// Events that a reader of the live feed may be behind.
 const MAX_BEHIND: usize = 1_024;
+/// Events that are passed on in one go, when many wait.
+const MAX_BATCH: usize = 256;
 
 /// An event with its number.
 #[derive(Clone, Debug)]
@@ -71,8 +73,8 @@ impl Numbered {
 pub trait Sink: Send {
     /// Sequence of the next event of a stream.
     fn number(&mut self, stream: &str) -> u64;
-    /// Takes an event; may wait.
-    fn take(&mut self, event: &Numbered);
+    /// Takes events; may wait. All that were numbered since the last time are among them.
+    fn take(&mut self, events: &[Arc<Numbered>]);
     /// No more will come; returns when all that was taken is safe.
     fn end(&mut self) {}
 }
@@ -102,23 +104,25 @@ impl Events {
         let (events, queue) = (Arc::clone(self), handle.events().clone());
         thread::Builder::new().name("events".into()).spawn(move || {
             let mut id = 0_u64;
-            while let Ok(event) = queue.recv() {
-                if event.what == What::Left {
-                    // Nothing that anybody is told of, but some have to know.
-                    let left = Numbered { id: 0, sequence: 0, event };
-                    sinks.iter_mut().for_each(|sink| sink.take(&left));
-                    continue;
+            let mut batch = Vec::new();
+            while let Ok(first) = queue.recv() {
+                for event in std::iter::once(first).chain(queue.try_iter()).take(MAX_BATCH) {
+                    if event.what == What::Left {
+                        // Nothing that anybody is told of, but some have to know.
+                        batch.push(Arc::new(Numbered { id: 0, sequence: 0, event }));
+                        continue;
+                    }
+                    id += 1;
+                    let numbers = sinks.iter_mut().map(|sink| sink.number(event.key.as_str()));
+                    let sequence = numbers.max().unwrap_or(0);
+                    batch.push(Arc::new(Numbered { id, sequence, event }));
                 }
-                id += 1;
-                let mut sequence = 0;
                 for sink in &mut sinks {
-                    sequence = sink.number(event.key.as_str()).max(sequence);
+                    sink.take(&batch);
                 }
-                let numbered = Arc::new(Numbered { id, sequence, event });
-                for sink in &mut sinks {
-                    sink.take(&numbered);
+                for event in batch.drain(..).filter(|event| event.event.what != What::Left) {
+                    events.keep(event);
                 }
-                events.keep(numbered);
             }
             for sink in &mut sinks {
                 sink.end();
@@ -168,5 +172,5 @@ impl Sink for Counting {
         entry.0
     }
 
-    fn take(&mut self, _: &Numbered) {}
+    fn take(&mut self, _: &[Arc<Numbered>]) {}
 }

@@ -26,6 +26,7 @@ pub use target::{Target, TargetError};
 
 use crate::events::{Counting, Numbered, Sink};
 use engine::What;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -39,12 +40,14 @@ pub struct Recorder {
     deliverer: Deliverer,
     /// Sequences while nobody is told, and so nothing has to outlive the process.
     counting: Counting,
+    /// Sequences given out since the last were written.
+    given: HashMap<String, u64>,
 }
 
 impl Recorder {
     /// For this spool.
     pub fn new(spool: Arc<Spool>, deliverer: Deliverer) -> Self {
-        Self { spool, deliverer, counting: Counting::default() }
+        Self { spool, deliverer, counting: Counting::default(), given: HashMap::new() }
     }
 }
 
@@ -53,16 +56,22 @@ impl Sink for Recorder {
         if self.deliverer.is_idle() {
             return self.counting.number(stream);
         }
-        retry(|| self.spool.number(stream))
+        let given = self.given.get(stream).copied();
+        let next = given.map_or_else(|| retry(|| self.spool.number(stream)), |last| last.saturating_add(1));
+        self.given.insert(stream.to_owned(), next);
+        next
     }
 
-    fn take(&mut self, event: &Numbered) {
+    fn take(&mut self, events: &[Arc<Numbered>]) {
+        self.given.clear();
         let targets = self.deliverer.targets();
-        if event.event.what == What::Left || targets.is_empty() {
+        let told = events.iter().filter(|event| event.event.what != What::Left);
+        let facts: Vec<_> = told.map(|event| (event, Fields::of_event(event))).collect();
+        if targets.is_empty() || facts.is_empty() {
             return;
         }
-        let fields = Fields::of_event(event);
-        retry(|| self.spool.record(&targets, event, &fields));
+        let facts: Vec<_> = facts.iter().map(|(event, fields)| (&***event, fields)).collect();
+        retry(|| self.spool.record(&targets, &facts));
         self.deliverer.wake();
     }
 

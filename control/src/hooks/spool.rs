@@ -129,35 +129,13 @@ impl Spool {
         Ok(last.unwrap_or(0).cast_unsigned().saturating_add(1))
     }
 
-    /// Writes a fact for all targets that want it, and that its sequence is used.
+    /// Writes facts for all targets that want them, and that their sequences are used.
     ///
     /// # Errors
     /// The database's; nothing is written then.
-    pub fn record(&self, targets: &[Target], event: &Numbered, fields: &Fields) -> Result<(), String> {
+    pub fn record(&self, targets: &[Target], facts: &[(&Numbered, &Fields)]) -> Result<(), String> {
         let limits = *self.limits.lock().unwrap_or_else(PoisonError::into_inner);
-        self.run(|tx| {
-            let stream = event.event.key.as_str();
-            let session = event.event.session.0.cast_signed();
-            if event.event.what != What::Left {
-                next_sequence(tx, stream)?;
-            }
-            match event.event.what {
-                What::PublishStarted | What::PlayStarted => {
-                    let done =
-                        if event.event.what == What::PublishStarted { "donePublish" } else { "donePlay" };
-                    tx.prepare_cached(
-                        "INSERT OR REPLACE INTO open (session, done, stream, body) VALUES (?, ?, ?, ?)",
-                    )?
-                    .execute(params![session, done, stream, fields.text()])?;
-                }
-                What::PublishEnded | What::PlayEnded => {
-                    tx.prepare_cached("DELETE FROM open WHERE session = ? AND done = ?")?
-                        .execute(params![session, event.action()])?;
-                }
-                What::Left => return Ok(()),
-            }
-            put(tx, targets, limits, event.action(), stream, fields)
-        })
+        self.run(|tx| facts.iter().try_for_each(|(event, fields)| record(tx, targets, limits, event, fields)))
     }
 
     /// Takes facts that may be sent now, each the oldest of its stream; they are busy until [`Self::done`] or
@@ -366,6 +344,35 @@ fn next_sequence(tx: &Transaction<'_>, stream: &str) -> rusqlite::Result<u64> {
         }
     }
     Ok(last.cast_unsigned())
+}
+
+fn record(
+    tx: &Transaction<'_>,
+    targets: &[Target],
+    limits: SpoolLimits,
+    event: &Numbered,
+    fields: &Fields,
+) -> rusqlite::Result<()> {
+    let stream = event.event.key.as_str();
+    let session = event.event.session.0.cast_signed();
+    if event.event.what != What::Left {
+        next_sequence(tx, stream)?;
+    }
+    match event.event.what {
+        What::PublishStarted | What::PlayStarted => {
+            let done = if event.event.what == What::PublishStarted { "donePublish" } else { "donePlay" };
+            tx.prepare_cached(
+                "INSERT OR REPLACE INTO open (session, done, stream, body) VALUES (?, ?, ?, ?)",
+            )?
+            .execute(params![session, done, stream, fields.text()])?;
+        }
+        What::PublishEnded | What::PlayEnded => {
+            tx.prepare_cached("DELETE FROM open WHERE session = ? AND done = ?")?
+                .execute(params![session, event.action()])?;
+        }
+        What::Left => return Ok(()),
+    }
+    put(tx, targets, limits, event.action(), stream, fields)
 }
 
 /// Puts a fact behind the others of its stream, for all targets that want it.

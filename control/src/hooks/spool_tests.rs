@@ -46,7 +46,7 @@ fn event(what: What, session: u64, name: &str) -> Numbered {
 
 fn put_events(spool: &Spool, targets: &[Target], events: &[Numbered]) {
     for event in events {
-        spool.record(targets, event, &Fields::of_event(event)).unwrap();
+        spool.record(targets, &[(event, &Fields::of_event(event))]).unwrap();
     }
 }
 

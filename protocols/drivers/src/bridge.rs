@@ -22,6 +22,10 @@ use std::time::Duration;
 
 /// How long a session with no deadline of its own is left alone between two looks at the clock.
 const LOOK: Duration = Duration::from_secs(1);
+/// Reads of a publisher that has more to give, until viewers get what there is.
+const READS_A_FLUSH: usize = 16;
+/// How long a publisher that seemed to have more is waited for until then.
+const MORE_COMES: Duration = Duration::from_millis(1);
 
 /// A session on its connection.
 pub(crate) struct Bridge {
@@ -237,11 +241,15 @@ impl Bridge {
     async fn feed_until_end(&mut self, publication: &Publication) -> (bool, Result<(), Why>) {
         let stop = publication.stop();
         let mut last_media = self.shard().now();
-        // What one read takes was not all there was.
-        let mut more = false;
+        // What one read takes was not all there was; how often in turn.
+        let (mut more, mut reads) = (false, 0);
         loop {
             let drained = self.drain(Some(publication));
-            publication.flush();
+            reads = if more { reads + 1 } else { 0 };
+            // With half of a picture written, viewers would wait a tick for the other half.
+            if reads % READS_A_FLUSH == 0 || drained.ended || drained.closed.is_some() {
+                publication.flush();
+            }
             let now = self.shard().now();
             if drained.media {
                 last_media = now;
@@ -263,6 +271,7 @@ impl Bridge {
                 return (false, Err(Why::Stop(StopReason::Idle)));
             }
             let until = drained.wait.map_or(idle, |wait| wait.min(idle));
+            let until = if more { until.min(now.plus(MORE_COMES)) } else { until };
             let next = async {
                 if !more && let Some(rest) = publication.rest() {
                     self.conn.hush(true);
