@@ -21,6 +21,8 @@ const PEER_TICK: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_millis(20);
 /// So much before its time a stream that keeps its own ticks is flushed: a timer for less is not worth it.
 const EARLY: Duration = Duration::from_millis(1);
+/// So much after its time others flush it: its publisher has nothing to read, and does not come by.
+const OVERDUE: Duration = Duration::from_millis(10);
 /// How often a mirror reminds its owner that it is there.
 const MIRROR_WORD: Duration = Duration::from_secs(1);
 /// A mirror without viewers is given up after this.
@@ -186,12 +188,16 @@ impl Shard {
 
     /// Writes to the viewers of a stream that keeps its own ticks, as far as they are due.
     pub(crate) fn flush_paced(&self, stream: &Rc<RefCell<Stream>>) {
+        self.flush_paced_if(stream, |now, at| now.plus(EARLY) >= at);
+    }
+
+    fn flush_paced_if(&self, stream: &Rc<RefCell<Stream>>, is_due: impl Fn(Moment, Moment) -> bool) {
         if !stream.borrow().paced {
             return;
         }
         for class in LatencyClass::ALL {
             let (tick, now) = (self.config().class(class).tick, self.now());
-            let due = stream.borrow().flush_at.get(class.index()).is_some_and(|at| now.plus(EARLY) >= *at);
+            let due = stream.borrow().flush_at.get(class.index()).is_some_and(|at| is_due(now, *at));
             if tick.is_zero() || !due || self.class_viewers(class).get() == 0 {
                 continue;
             }
@@ -460,8 +466,7 @@ impl Shard {
         }
         for stream in self.all_streams() {
             self.walk(&stream, &LatencyClass::ALL, Walk::Care);
-            // A publisher that sends nothing more does not come by to flush.
-            self.flush_paced(&stream);
+            self.flush_paced_if(&stream, |now, at| now >= at.plus(OVERDUE));
             self.tidy(&stream, now);
         }
         for class in LatencyClass::ALL {

@@ -4,6 +4,7 @@
 //! serves the stream, so the connection may move first), then publishing here or being attached as a viewer, after which the
 //! engine serves it alone.
 
+use crate::burst::Burst;
 use crate::conn::{Conn, Got, Parked};
 use crate::local::Local;
 use crate::table::AnySession;
@@ -22,10 +23,6 @@ use std::time::Duration;
 
 /// How long a session with no deadline of its own is left alone between two looks at the clock.
 const LOOK: Duration = Duration::from_secs(1);
-/// Reads of a publisher that has more to give, until viewers get what there is.
-const READS_A_FLUSH: usize = 16;
-/// How long a publisher that seemed to have more is waited for until then.
-const MORE_COMES: Duration = Duration::from_millis(1);
 
 /// A session on its connection.
 pub(crate) struct Bridge {
@@ -241,14 +238,12 @@ impl Bridge {
     async fn feed_until_end(&mut self, publication: &Publication) -> (bool, Result<(), Why>) {
         let stop = publication.stop();
         let mut last_media = self.shard().now();
-        // What one read takes was not all there was; how often in turn.
-        let (mut more, mut reads) = (false, 0);
+        let mut burst = Burst::default();
         loop {
             let drained = self.drain(Some(publication));
-            reads = if more { reads + 1 } else { 0 };
-            // With half of a picture written, viewers would wait a tick for the other half.
-            if reads % READS_A_FLUSH == 0 || drained.ended || drained.closed.is_some() {
+            if burst.is_whole() || drained.ended || drained.closed.is_some() {
                 publication.flush();
+                burst.flushed();
             }
             let now = self.shard().now();
             if drained.media {
@@ -271,9 +266,12 @@ impl Bridge {
                 return (false, Err(Why::Stop(StopReason::Idle)));
             }
             let until = drained.wait.map_or(idle, |wait| wait.min(idle));
-            let until = if more { until.min(now.plus(MORE_COMES)) } else { until };
+            let until = burst.patience().map_or(until, |patience| until.min(now.plus(patience)));
             let next = async {
-                if !more && let Some(rest) = publication.rest() {
+                if burst.is_over()
+                    && let Some(rest) = publication.rest()
+                {
+                    burst.rest();
                     self.conn.hush(true);
                     rest.await;
                     self.conn.hush(false);
@@ -284,7 +282,7 @@ impl Bridge {
                 Either::Left(reason) => return (false, Err(Why::Stop(reason))),
                 Either::Right(Err(why)) => return (false, Err(why)),
                 Either::Right(Ok((heard, n))) => {
-                    more = n >= self.local.scratch.borrow().len();
+                    burst.read(n, self.local.scratch.borrow().len());
                     heard
                 }
             };

@@ -4,6 +4,7 @@
 //! [`table`] says which connection gets which. Nothing here parses, muxes or keeps media.
 
 mod bridge;
+mod burst;
 mod config;
 mod conn;
 mod http;
