@@ -35,6 +35,8 @@ pub struct ClassConfig {
     pub budget_time: Duration,
     /// The same in bytes not yet taken by the socket.
     pub budget_bytes: usize,
+    /// Each write leaves at once (`TCP_NODELAY`); else a small one waits, in the kernel, for the last one's arrival.
+    pub nodelay: bool,
 }
 
 /// Publishers.
@@ -144,9 +146,9 @@ impl Default for Config {
         Self {
             gop: GopConfig { enabled: true, max_bytes: 16 * MIB, max_time: ms(15_000) },
             classes: [
-                ClassConfig { tick: ms(0), budget_time: ms(2_000), budget_bytes: 4 * MIB },
-                ClassConfig { tick: ms(40), budget_time: ms(6_000), budget_bytes: 8 * MIB },
-                ClassConfig { tick: ms(350), budget_time: ms(15_000), budget_bytes: 16 * MIB },
+                ClassConfig { tick: ms(0), budget_time: ms(2_000), budget_bytes: 4 * MIB, nodelay: true },
+                ClassConfig { tick: ms(40), budget_time: ms(6_000), budget_bytes: 8 * MIB, nodelay: true },
+                ClassConfig { tick: ms(350), budget_time: ms(15_000), budget_bytes: 16 * MIB, nodelay: true },
             ],
             publish: PublishConfig {
                 on_conflict: OnConflict::Refuse,

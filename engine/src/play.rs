@@ -141,6 +141,10 @@ impl Shard {
             // A hint to the kernel; without it the viewer works all the same.
             let _ = rt::set_send_buffer(attach.transport.fd(), config.play.send_buffer);
         }
+        if !config.class(class).nodelay {
+            // As above.
+            let _ = rt::set_nodelay(attach.transport.fd(), false);
+        }
         let record = attach.session.record();
         let mut viewer = Viewer::new(Setup {
             transport: attach.transport,

@@ -5,6 +5,7 @@ mod common;
 
 use common::*;
 use engine::Config;
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -44,6 +45,29 @@ fn a_stream_that_is_over_says_nothing_of_the_one_that_follows_it() {
         let place = place_on(&shard, 1, &key).await;
         assert_eq!(place, engine::Place::Here, "the new stream is hot");
         drop(again);
+    });
+}
+
+#[test]
+fn a_class_without_nodelay_lets_the_kernel_hold_small_writes_back() {
+    let mut config = Config::default();
+    config.classes[media::LatencyClass::Live.index()].nodelay = false;
+    run(rt::Backend::Epoll, 1, config, |shard| async move {
+        let key = key("nagle");
+        let (_session, publication) = publisher(&shard, &key).await;
+        let publication = publication.unwrap();
+        publication.track(h264(b"c"));
+        let nodelay_in = async |class| {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let _far = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (near, _) = listener.accept().unwrap();
+            near.set_nodelay(true).unwrap();
+            let same = near.try_clone().unwrap();
+            view_over(near, &shard, &key, media::JoinStart { class: Some(class), ..LIVE }).await;
+            same.nodelay().unwrap()
+        };
+        assert!(!nodelay_in(media::LatencyClass::Live).await);
+        assert!(nodelay_in(media::LatencyClass::Normal).await);
     });
 }
 

@@ -37,6 +37,13 @@ pub fn tick_of(scenario: &Scenario) -> u64 {
     }
 }
 
+/// Whether each write leaves at once, as the scenario tells Shardcast.
+fn nodelay_of(scenario: &Scenario) -> bool {
+    let class = scenario.view.class.unwrap_or(media::LatencyClass::Normal);
+    let off = format!("latency.{}.nodelay=false", class.name());
+    !scenario.server.set.contains(&off)
+}
+
 /// Runs a scenario's viewers against the floor. `tick_ms` 0: one write a packet.
 ///
 /// # Errors
@@ -79,6 +86,7 @@ pub fn main(scenario: &Scenario, tick_ms: Option<u64>, progress: bool) -> Result
 pub fn serve(address: SocketAddr, tick_ms: u64, scenario: &str) -> Result<(), String> {
     let scenario: Scenario = serde_json::from_str(scenario).map_err(|error| error.to_string())?;
     rt::limits::raise_nofile(scenario.view.all() as u64 + 64).map_err(|error| error.to_string())?;
+    let nodelay = nodelay_of(&scenario);
     let threads: Result<Vec<_>, _> = scenario
         .server
         .cores
@@ -88,7 +96,7 @@ pub fn serve(address: SocketAddr, tick_ms: u64, scenario: &str) -> Result<(), St
             let spec = ShardSpec { name: format!("floor-{core}"), cpu: Some(*core), backend: Backend::Epoll };
             rt::spawn_shard(spec, move || async move {
                 let served = Clip::of(&asked).and_then(|clip| {
-                    let mut floor = Floor::new(clip, address).map_err(|error| error.to_string())?;
+                    let mut floor = Floor::new(clip, address, nodelay).map_err(|error| error.to_string())?;
                     floor.run(tick_ms * 1000).map_err(|error| error.to_string())
                 });
                 if let Err(why) = served {
@@ -112,6 +120,7 @@ struct Viewer {
 
 struct Floor {
     clip: Clip,
+    nodelay: bool,
     listener: TcpListener,
     poller: Poller,
     viewers: Vec<Option<Viewer>>,
@@ -127,7 +136,7 @@ struct Floor {
 }
 
 impl Floor {
-    fn new(clip: Clip, address: SocketAddr) -> io::Result<Self> {
+    fn new(clip: Clip, address: SocketAddr, nodelay: bool) -> io::Result<Self> {
         let listener = rt::bind_tcp(address, BACKLOG)?;
         listener.set_nonblocking(true)?;
         let poller = Poller::new()?;
@@ -140,6 +149,7 @@ impl Floor {
             }
         }
         Ok(Self {
+            nodelay,
             clip,
             listener,
             poller,
@@ -249,7 +259,7 @@ impl Floor {
             let fd: OwnedFd = match self.listener.accept() {
                 Ok((stream, _)) => {
                     stream.set_nonblocking(true)?;
-                    stream.set_nodelay(true)?;
+                    stream.set_nodelay(self.nodelay)?;
                     stream.into()
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),

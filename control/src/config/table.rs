@@ -234,6 +234,8 @@ table! {
         budget_ms: Duration = range(100, 600_000), number(2_000);
         /// The same in bytes.
         budget_bytes: usize = range(64 * KIB, GIB), number(4 * MIB);
+        /// Off: a small write waits until the one before it has arrived; fewer packets, up to a round trip of delay.
+        nodelay: bool = FLAG, ON;
     }
     /// Latency class normal: a few packets a write.
     latency_normal = "latency.normal": LatencyNormal {
@@ -243,6 +245,8 @@ table! {
         budget_ms: Duration = range(100, 600_000), number(6_000);
         /// The same in bytes.
         budget_bytes: usize = range(64 * KIB, GIB), number(8 * MIB);
+        /// Off: a small write waits until the one before it has arrived; fewer packets, up to a round trip of delay.
+        nodelay: bool = FLAG, ON;
     }
     /// Latency class bulk: many packets a write.
     latency_bulk = "latency.bulk": LatencyBulk {
@@ -252,6 +256,8 @@ table! {
         budget_ms: Duration = range(100, 600_000), number(15_000);
         /// The same in bytes.
         budget_bytes: usize = range(64 * KIB, GIB), number(16 * MIB);
+        /// Off: a small write waits until the one before it has arrived; fewer packets, up to a round trip of delay.
+        nodelay: bool = FLAG, ON;
     }
     /// Several cores serving one stream.
     mirror = "mirror": Mirror {

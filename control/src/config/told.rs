@@ -31,16 +31,19 @@ impl Resolved {
                     tick: latency_live.tick_ms,
                     budget_time: latency_live.budget_ms,
                     budget_bytes: latency_live.budget_bytes,
+                    nodelay: latency_live.nodelay,
                 },
                 ClassConfig {
                     tick: latency_normal.tick_ms,
                     budget_time: latency_normal.budget_ms,
                     budget_bytes: latency_normal.budget_bytes,
+                    nodelay: latency_normal.nodelay,
                 },
                 ClassConfig {
                     tick: latency_bulk.tick_ms,
                     budget_time: latency_bulk.budget_ms,
                     budget_bytes: latency_bulk.budget_bytes,
+                    nodelay: latency_bulk.nodelay,
                 },
             ],
             publish: PublishConfig {

@@ -200,7 +200,14 @@ pub async fn view(shard: &Shard, key: &StreamKey, start: JoinStart) -> Far {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let far = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     far.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-    let (near, peer) = listener.accept().unwrap();
+    let (near, _) = listener.accept().unwrap();
+    view_over(near, shard, key, start).await;
+    Far { stream: far }
+}
+
+/// Attaches a viewer that is reached by this socket.
+pub async fn view_over(near: TcpStream, shard: &Shard, key: &StreamKey, start: JoinStart) {
+    let peer = near.peer_addr().unwrap();
     near.set_nonblocking(true).unwrap();
     let session = shard.open_session(peer, "toy").unwrap();
     session.set_request(Role::Viewer, key, "test");
@@ -217,7 +224,6 @@ pub async fn view(shard: &Shard, key: &StreamKey, start: JoinStart) -> Far {
         start,
         greeting: b"\0\0\0\x09G\0\0\0\0\0\0\0\0".to_vec(),
     });
-    Far { stream: far }
 }
 
 pub const LIVE: JoinStart = JoinStart { gop: None, class: Some(LatencyClass::Live) };
