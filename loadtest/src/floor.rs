@@ -85,7 +85,10 @@ pub fn main(scenario: &Scenario, tick_ms: Option<u64>, progress: bool) -> Result
 /// One line that says what it was told wrong, or what the system refused.
 pub fn serve(address: SocketAddr, tick_ms: u64, scenario: &str) -> Result<(), String> {
     let scenario: Scenario = serde_json::from_str(scenario).map_err(|error| error.to_string())?;
-    rt::limits::raise_nofile(scenario.view.all() as u64 + 64).map_err(|error| error.to_string())?;
+    let files = scenario.view.all() as u64 + 64;
+    rt::limits::raise_nofile(files)
+        .and_then(|_| rt::limits::reserve_files(files))
+        .map_err(|error| error.to_string())?;
     let nodelay = nodelay_of(&scenario);
     let threads: Result<Vec<_>, _> = scenario
         .server

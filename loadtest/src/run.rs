@@ -64,7 +64,7 @@ fn raise_files(shared: &Shared) -> Result<(), String> {
     if got < wanted {
         return Err(format!("{wanted} open files are needed, and {got} allowed: raise `ulimit -Hn`"));
     }
-    Ok(())
+    rt::limits::reserve_files(wanted).map_err(|error| format!("room for open files: {error}"))
 }
 
 fn start(shared: &Arc<Shared>, results: &Results) -> Result<Vec<ShardThread>, String> {

@@ -59,6 +59,9 @@ pub fn raise_limits(config: &Resolved) -> Result<usize, String> {
     }
     let want = (max_connections as u64).saturating_add(SPARE_DESCRIPTORS);
     let have = rt::limits::raise_nofile(want).unwrap_or_else(|_| rt::limits::nofile().0);
+    if let Err(error) = rt::limits::reserve_files(want) {
+        tracing::debug!(%error, "the table of open files grows as it is needed");
+    }
     let room = usize::try_from(have.saturating_sub(SPARE_DESCRIPTORS)).unwrap_or(usize::MAX);
     if room >= max_connections {
         return Ok(max_connections);

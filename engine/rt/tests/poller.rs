@@ -130,3 +130,20 @@ fn limits_only_go_up() {
     let (before, _) = rt::limits::memlock();
     assert!(rt::limits::raise_memlock().unwrap() >= before);
 }
+
+#[test]
+fn room_for_files_is_made_ahead() {
+    let slots = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("FDSize:")).unwrap();
+        line.trim().parse::<u64>().unwrap()
+    };
+    let allowed = rt::limits::raise_nofile(9_000).unwrap();
+    rt::limits::reserve_files(9_000).unwrap();
+    assert!(slots() >= allowed.min(9_000), "{} slots", slots());
+    // More than is allowed is what is allowed. The table is not made where that would be gigabytes.
+    if allowed < 1 << 20 {
+        rt::limits::reserve_files(u64::MAX).unwrap();
+        assert!(slots() >= allowed, "{} slots", slots());
+    }
+}
