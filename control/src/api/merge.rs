@@ -108,7 +108,10 @@ pub(super) fn session(stats: &SessionStats, denied: Option<&str>, now: SystemTim
         steps: stats
             .steps
             .iter()
-            .map(|step| view::Step { step: step.name, after_ms: step.after.as_secs_f64() * 1000.0 })
+            .map(|step| view::Step {
+                step: step.name,
+                after_ms: (step.after.as_secs_f64() * 1e6).round() / 1e3,
+            })
             .collect(),
         ended: stats.ended.clone(),
         diagnosis: diagnose(stats, denied),
