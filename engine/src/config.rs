@@ -67,6 +67,8 @@ pub struct PlayConfig {
     pub stuck_timeout: Duration,
     /// Size of a viewer's kernel send buffer in bytes; zero leaves it to the system.
     pub send_buffer: usize,
+    /// Most bytes the kernel takes ahead of what it can send a viewer (`TCP_NOTSENT_LOWAT`); zero: up to its send buffer.
+    pub unsent: u32,
 }
 
 /// Several copies of one stream.
@@ -163,6 +165,7 @@ impl Default for Config {
                 class: LatencyClass::Normal,
                 stuck_timeout: ms(30_000),
                 send_buffer: 0,
+                unsent: 128 << 10,
             },
             mirror: MirrorConfig { threshold: 100, queue: 4096 },
             limits: Limits {

@@ -141,6 +141,10 @@ impl Shard {
             // A hint to the kernel; without it the viewer works all the same.
             let _ = rt::set_send_buffer(attach.transport.fd(), config.play.send_buffer);
         }
+        if config.play.unsent > 0 {
+            // As above. What is late stays in the log, which all share, and not in a copy for each viewer.
+            let _ = rt::set_notsent_lowat(attach.transport.fd(), config.play.unsent);
+        }
         if !config.class(class).nodelay {
             // As above.
             let _ = rt::set_nodelay(attach.transport.fd(), false);

@@ -71,6 +71,40 @@ fn a_class_without_nodelay_lets_the_kernel_hold_small_writes_back() {
     });
 }
 
+#[test]
+fn what_a_viewer_does_not_read_stays_in_the_log_and_not_in_the_kernel() {
+    let queued = |bound| {
+        let mut config = Config::default();
+        config.play.unsent = bound;
+        let (send, receive) = crossbeam_channel::bounded(1);
+        run(rt::Backend::Epoll, 1, config, move |shard| {
+            let send = send.clone();
+            async move {
+                let key = key("stalled");
+                let (_session, publication) = publisher(&shard, &key).await;
+                let publication = publication.unwrap();
+                publication.track(h264(b"c"));
+                let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+                rt::set_recv_buffer(listener.as_fd(), 8_192).unwrap();
+                let _far = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+                let (near, _) = listener.accept().unwrap();
+                let same = near.try_clone().unwrap();
+                view_over(near, &shard, &key, LIVE).await;
+                for n in 0..300 {
+                    publication.packet(video(n, i64::from(n), n == 0, 10_000));
+                    publication.flush();
+                    rt::sleep(Duration::from_micros(100)).await;
+                }
+                send.send(rt::unsent_bytes(same.as_fd()).unwrap()).unwrap();
+            }
+        });
+        receive.recv().unwrap()
+    };
+    let (free, bound) = (queued(0), queued(128 << 10));
+    assert!(free > 2 * bound, "{free} bytes without a bound");
+    assert!(bound < 512 << 10, "{bound} bytes with a bound of 128 KiB");
+}
+
 struct Ask(media::StreamKey, crossbeam_channel::Sender<engine::Place>);
 
 impl engine::Arrival for Ask {

@@ -225,6 +225,8 @@ table! {
         stuck_timeout_ms: Duration = range(1_000, MS_PER_HOUR), number(30_000);
         /// Size of a viewer's send buffer in the kernel, in bytes; 0 leaves it to the system.
         send_buffer_bytes: usize = range(0, 64 * MIB), number(0);
+        /// Bytes that the kernel may hold for a viewer and not send yet; 0 leaves it to the system.
+        unsent_bytes: u32 = range(0, 64 * MIB), number(128 * KIB);
     }
     /// Latency class live: each packet leaves at once.
     latency_live = "latency.live": LatencyLive {

@@ -59,6 +59,7 @@ impl Resolved {
                 class: play.class,
                 stuck_timeout: play.stuck_timeout_ms,
                 send_buffer: play.send_buffer_bytes,
+                unsent: play.unsent_bytes,
             },
             mirror: MirrorConfig { threshold: mirror.threshold, queue: mirror.queue },
             limits: Limits {
