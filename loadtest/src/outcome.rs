@@ -92,7 +92,7 @@ pub struct Spread {
 }
 
 /// What the server's processes used while it was counted, from the operating system's accounting.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Used {
     /// Seconds that were counted.
     pub seconds: f64,
@@ -110,6 +110,9 @@ pub struct Used {
     /// can be.
     #[serde(default)]
     pub calls_per_gib: Option<f64>,
+    /// Resident memory at the beginning of the count and every half minute of it, in KiB.
+    #[serde(default)]
+    pub memory_kib: Vec<u64>,
 }
 
 impl Outcome {

@@ -23,6 +23,8 @@ const OTHER_FILES: u64 = 256;
 /// Shorter counts of system calls would be chance.
 const CALLS_LEAST: Duration = Duration::from_millis(500);
 const LOOK: Duration = Duration::from_millis(20);
+/// How often memory is looked at during the count: seldom, for it costs a moment of the generator.
+const MEMORY_LOOK: Duration = Duration::from_secs(30);
 
 type Results = Arc<Mutex<Vec<Result<Tally, String>>>>;
 
@@ -110,19 +112,26 @@ fn steps(shared: &Shared, bar: &ProgressBar) -> Result<Used, String> {
     shared.enter(Phase::Count);
     let (begin, before) = (Instant::now(), sample());
     bar.set_length(time.measure_ms);
-    pause(shared, shared.scenario.measured(), bar)?;
+    let mut memory_kib = vec![before.rss_kib];
+    let measured = shared.scenario.measured();
+    let looks = u32::try_from(measured.as_millis() / MEMORY_LOOK.as_millis()).unwrap_or(u32::MAX);
+    for look in 1..=looks {
+        pause(shared, begin, MEMORY_LOOK * look, bar)?;
+        memory_kib.push(sample().rss_kib);
+    }
+    pause(shared, begin, measured, bar)?;
     let (after, seconds) = (sample(), begin.elapsed().as_secs_f64());
-    Ok(Used { calls_per_gib, ..used(seconds, &idle, &before, &after) })
+    Ok(Used { calls_per_gib, memory_kib, ..used(seconds, &idle, &before, &after) })
 }
 
 /// The settling time. In its second half system calls are counted, if they can be: not later, for it slows them down.
 fn settle(shared: &Shared, account: Option<&Account>, bar: &ProgressBar) -> Result<Option<f64>, String> {
     let half = Duration::from_millis(shared.scenario.time.settle_ms / 2);
-    pause(shared, half, bar)?;
+    pause(shared, Instant::now(), half, bar)?;
     let calls =
         account.filter(|_| half >= CALLS_LEAST).and_then(|account| Calls::count(&account.pids(), half));
     let (begin, before) = (Instant::now(), shared.bytes.load(Ordering::Relaxed));
-    pause(shared, half, bar)?;
+    pause(shared, begin, half, bar)?;
     let (seconds, after) = (begin.elapsed().as_secs_f64(), shared.bytes.load(Ordering::Relaxed));
     let Some(a_second) = calls.and_then(Calls::a_second) else { return Ok(None) };
     let gib_a_second = after.saturating_sub(before) as f64 / f64::from(1 << 30) / seconds;
@@ -138,6 +147,7 @@ fn used(seconds: f64, idle: &Sample, before: &Sample, after: &Sample) -> Used {
         loaded_kib: after.rss_kib,
         system_calls: after.system_calls.zip(before.system_calls).map(|(a, b)| a.saturating_sub(b)),
         calls_per_gib: None,
+        memory_kib: Vec::new(),
     }
 }
 
@@ -169,9 +179,8 @@ fn wait(
     }
 }
 
-/// For so long.
-fn pause(shared: &Shared, time: Duration, bar: &ProgressBar) -> Result<(), String> {
-    let begin = Instant::now();
+/// Until so long after the beginning.
+fn pause(shared: &Shared, begin: Instant, time: Duration, bar: &ProgressBar) -> Result<(), String> {
     while let Some(left) = time.checked_sub(begin.elapsed()).filter(|left| !left.is_zero()) {
         if let Some(why) = shared.broken() {
             return Err(why);

@@ -49,10 +49,15 @@ pub fn row(outcome: &Outcome) -> String {
     )
 }
 
-/// The first faults of a run, each in a line.
+/// The first faults of a run, each in a line, and what became of the memory in a long one.
 pub fn notes(outcome: &Outcome) -> String {
     let notes = outcome.viewers.notes.iter().chain(&outcome.viewers.refused_notes);
-    notes.map(|note| format!("  {note}\n")).collect()
+    let mut text: String = notes.map(|note| format!("  {note}\n")).collect();
+    if let [first, .., last] = *outcome.used.memory_kib {
+        let most = outcome.used.memory_kib.iter().max().unwrap_or(&last);
+        let _ = writeln!(text, "  resident memory: {first} KiB at first, {most} at most, {last} at last");
+    }
+    text
 }
 
 /// Medians of each server and scenario, and their ratios to Shardcast's; `1.00` is the same, `2.00` twice as much.
@@ -134,6 +139,15 @@ mod tests {
         let words: Vec<&str> = text.lines().last().unwrap().split_whitespace().collect();
         assert_eq!(words[..9], ["xiu", "x-live", "http", "2", "2.000", "4.00", "15.0", "2.50", "30.0"]);
         assert!(text.lines().all(|line| line.len() == text.lines().next().unwrap().len()), "{text}");
+    }
+
+    #[test]
+    fn a_long_run_tells_what_became_of_the_memory() {
+        let mut one = outcome("shardcast", 1.0, 1.0);
+        one.used.memory_kib = vec![2000];
+        assert_eq!(notes(&one), "");
+        one.used.memory_kib = vec![2000, 2500, 2100];
+        assert_eq!(notes(&one), "  resident memory: 2000 KiB at first, 2500 at most, 2100 at last\n");
     }
 
     #[test]
