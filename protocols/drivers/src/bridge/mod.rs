@@ -4,14 +4,14 @@
 //! serves the stream, so the connection may move first), then publishing here or being attached as a viewer, after which the
 //! engine serves it alone.
 
-use crate::burst::Burst;
-use crate::conn::{Conn, Got, Parked};
+mod moving;
+mod playing;
+mod publishing;
+
+use crate::conn::{Conn, Got};
 use crate::local::Local;
 use crate::table::AnySession;
-use engine::{
-    Action, Arrival, Ask, Attach, Grant, Peer, PeerState, Place, Publication, Role, SessionGuard, Shard,
-    Travelling,
-};
+use engine::{Action, Ask, Grant, Place, Publication, Role, SessionGuard, Shard};
 use media::{Moment, Refusal, StopReason, StreamKey};
 use protocols::{Error, Event, Input, Output, PlayRequest, PublishRequest, Query, Session, Verdict};
 use rt::Either;
@@ -206,122 +206,6 @@ impl Bridge {
         }
     }
 
-    async fn publish(mut self, request: PublishRequest) -> Left {
-        let publication = match self.shard().publish(&self.guard, &request.key).await {
-            Ok(publication) => publication,
-            Err(refusal) => return self.refuse(refusal).await,
-        };
-        self.tell(Input::Verdict(Verdict::Allow));
-        match self.feed(publication).await {
-            Ok(()) => {
-                self.guard.clear_request();
-                Left::Free(self)
-            }
-            Err(why) => self.gone(why).await,
-        }
-    }
-
-    /// Feeds the stream until the publisher ends properly (`Ok`) or otherwise.
-    async fn feed(&mut self, publication: Publication) -> Result<(), Why> {
-        let (properly, fed) = self.feed_until_end(&publication).await;
-        if let Err(why) = &fed {
-            // Before the publication ends, which tells why.
-            self.guard.end(why.text());
-        }
-        if properly {
-            publication.end();
-        }
-        fed
-    }
-
-    /// What the publisher said last, and whether that was a proper end.
-    async fn feed_until_end(&mut self, publication: &Publication) -> (bool, Result<(), Why>) {
-        let stop = publication.stop();
-        let mut last_media = self.shard().now();
-        let mut burst = Burst::default();
-        loop {
-            let drained = self.drain(Some(publication));
-            if burst.is_whole() || drained.ended || drained.closed.is_some() {
-                publication.flush();
-                burst.flushed();
-            }
-            let now = self.shard().now();
-            if drained.media {
-                last_media = now;
-                self.guard.step("first packet", now);
-            }
-            let sent = self.send(&drained).await;
-            if drained.ended || matches!(drained.closed, Some(None)) {
-                return (true, drained.closed.map_or(Ok(()), |closed| Err(Why::Session(closed))));
-            }
-            if let Some(error) = drained.closed {
-                return (false, Err(Why::Session(error)));
-            }
-            if sent.is_err() {
-                return (false, sent);
-            }
-            let idle = last_media.plus(self.shard().config().publish.idle_timeout);
-            if now >= idle {
-                self.shard().count_limit("publisher idle");
-                return (false, Err(Why::Stop(StopReason::Idle)));
-            }
-            let until = drained.wait.map_or(idle, |wait| wait.min(idle));
-            let until = burst.patience().map_or(until, |patience| until.min(now.plus(patience)));
-            let next = async {
-                if burst.is_over()
-                    && let Some(rest) = publication.rest()
-                {
-                    burst.rest();
-                    self.conn.hush(true);
-                    rest.await;
-                    self.conn.hush(false);
-                }
-                self.listen(publication.due().map_or(until, |due| due.min(until))).await
-            };
-            let heard = match rt::either(stop.wait(), next).await {
-                Either::Left(reason) => return (false, Err(Why::Stop(reason))),
-                Either::Right(Err(why)) => return (false, Err(why)),
-                Either::Right(Ok((heard, n))) => {
-                    burst.read(n, self.local.scratch.borrow().len());
-                    heard
-                }
-            };
-            match heard {
-                Heard::Bytes => {}
-                Heard::Eof => self.tell(Input::Eof),
-                Heard::Time => self.tell(Input::Tick),
-                Heard::Stop(reason) => return (false, Err(Why::Stop(reason))),
-            }
-            if matches!(heard, Heard::Eof) {
-                let last = self.drain(Some(publication));
-                publication.flush();
-                let sent = self.send(&last).await;
-                return (last.ended, sent.and_then(|()| Err(last.closed.map_or(Why::Eof, Why::Session))));
-            }
-        }
-    }
-
-    async fn play(mut self, request: PlayRequest) -> Left {
-        match self.wait_for(&request).await {
-            Ok(Ok(())) => {}
-            Ok(Err(refusal)) => return self.refuse(refusal).await,
-            Err(why) => return self.gone(why).await,
-        }
-        self.tell(Input::Verdict(Verdict::Allow));
-        let drained = self.drain(None);
-        if drained.ended {
-            if let Err(why) = self.send(&drained).await {
-                return self.gone(why).await;
-            }
-            return Left::Free(self);
-        }
-        if let Some(error) = drained.closed {
-            return self.gone(Why::Session(error)).await;
-        }
-        self.attach(request, drained.out);
-        Left::Gone
-    }
-
     /// Notes what is asked for and lets the control side decide.
     async fn admit(
         &self,
@@ -339,79 +223,6 @@ impl Bridge {
         let verdict = self.shard().admit(&self.guard, ask).await;
         self.guard.step("admission", self.shard().now());
         verdict
-    }
-
-    /// Waits for the stream while listening to the peer, which may leave.
-    async fn wait_for(&mut self, request: &PlayRequest) -> Result<Result<(), Refusal>, Why> {
-        let shard = self.shard().clone();
-        let record = self.guard.record();
-        let waiting = shard.await_stream(&record, &request.key);
-        let mut waiting = std::pin::pin!(waiting);
-        loop {
-            let until = shard.now().plus(LOOK);
-            match rt::either(waiting.as_mut(), self.listen(until)).await {
-                Either::Left(found) => return Ok(found),
-                Either::Right(heard) => match heard?.0 {
-                    Heard::Eof => return Err(Why::Eof),
-                    Heard::Stop(reason) => return Err(Why::Stop(reason)),
-                    Heard::Bytes | Heard::Time => {
-                        let drained = self.drain(None);
-                        if let Some(error) = drained.closed {
-                            return Err(Why::Session(error));
-                        }
-                        self.send(&drained).await?;
-                        // A session keeps further requests until it knows the verdict of this one.
-                        if drained.ended || drained.request.is_some() {
-                            return Err(Why::Session(Some(Error::misbehaved("asks before it is answered"))));
-                        }
-                    }
-                },
-            }
-        }
-    }
-
-    fn attach(self, request: PlayRequest, greeting: Vec<u8>) {
-        let Self { local, conn, session, guard, .. } = self;
-        let shard = local.shard.clone();
-        let transport = match conn.park() {
-            Ok(parked) => parked.into_transport(),
-            Err(error) => {
-                guard.end(format!("socket: {error}"));
-                return;
-            }
-        };
-        let now = shard.now();
-        tracing::info!(
-            session = %guard.id(),
-            stream = %request.key,
-            peer = %guard.peer(),
-            protocol = guard.protocol(),
-            shard = shard.index(),
-            "playing"
-        );
-        guard.step("playing", now);
-        let peer = SessionPeer { session, shard: shard.clone() };
-        shard.attach(Attach {
-            transport,
-            peer: Box::new(peer),
-            session: guard,
-            key: request.key,
-            rendition: request.rendition,
-            start: request.start,
-            greeting,
-        });
-    }
-
-    fn hand_off(self, to: usize, request: Request, admitted: bool) -> Left {
-        let Self { local, conn, session, guard, .. } = self;
-        match conn.park() {
-            Ok(conn) => {
-                let moved = Moved { conn, session, travelling: guard.travel(), request, admitted };
-                local.shard.hand_off(to, Box::new(moved));
-            }
-            Err(error) => guard.end(format!("socket: {error}")),
-        }
-        Left::Gone
     }
 
     async fn refuse(mut self, refusal: Refusal) -> Left {
@@ -583,77 +394,5 @@ impl Why {
 impl From<io::Error> for Why {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
-    }
-}
-
-/// A connection on its way to the shard that serves its stream.
-struct Moved {
-    conn: Parked,
-    session: AnySession,
-    travelling: Travelling,
-    request: Request,
-    /// The control side has allowed it.
-    admitted: bool,
-}
-
-impl Arrival for Moved {
-    fn land(self: Box<Self>, shard: &Shard) {
-        let Self { conn, session, travelling, request, admitted } = *self;
-        let guard = shard.adopt_session(travelling);
-        let Some(local) = Local::here() else { return };
-        rt::spawn(async move {
-            let conn = match conn.unpark() {
-                Ok(conn) => conn,
-                Err(error) => {
-                    guard.end(format!("socket: {error}"));
-                    return;
-                }
-            };
-            let bridge = Bridge { local, conn, session, guard, alarm: Alarm::default() };
-            match bridge.serve(request, admitted).await {
-                Left::Free(bridge) => crate::table::go_on(bridge).await,
-                Left::Gone => {}
-            }
-        });
-    }
-}
-
-/// A session as a viewer's protocol side in the engine.
-struct SessionPeer {
-    session: AnySession,
-    shard: Shard,
-}
-
-impl SessionPeer {
-    fn drain(&mut self, now: Moment, out: &mut Vec<u8>) -> PeerState {
-        loop {
-            match self.session.poll(now) {
-                Output::Bytes(bytes) => out.extend_from_slice(&bytes),
-                Output::Wait(_) => return PeerState::Open,
-                Output::Event(Event::Leniency(name)) => self.shard.count_leniency(name),
-                Output::Event(Event::Closed(error)) => {
-                    return PeerState::Ended(error.map(|error| error.what));
-                }
-                Output::Event(Event::PlayEnd) => return PeerState::Ended(None),
-                Output::Event(_) => {}
-            }
-        }
-    }
-}
-
-impl Peer for SessionPeer {
-    fn bytes(&mut self, now: Moment, bytes: &[u8], out: &mut Vec<u8>) -> PeerState {
-        let _ = self.session.handle(now, Input::Bytes(bytes));
-        self.drain(now, out)
-    }
-
-    fn tick(&mut self, now: Moment, out: &mut Vec<u8>) -> PeerState {
-        let _ = self.session.handle(now, Input::Tick);
-        self.drain(now, out)
-    }
-
-    fn stop(&mut self, now: Moment, reason: StopReason, out: &mut Vec<u8>) {
-        let _ = self.session.handle(now, Input::Stop(reason));
-        self.drain(now, out);
     }
 }
