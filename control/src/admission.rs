@@ -3,7 +3,7 @@
 //! A thread of its own reads them and lets the checks look, which takes microseconds. Only a question that the callback targets
 //! are to answer waits, on the control thread's runtime, and holds up no other.
 
-use crate::access::{Checks, Configured, Denied, Next, Pass, Progress, Tally};
+use crate::access::{Caps, Checks, Configured, Denied, Names, Next, Pass, Progress, Tally};
 use crate::events::{Numbered, Sink};
 use crate::hooks::{Answer, Asker, Target};
 use engine::{Grant, Handle, Question, SessionId, What};
@@ -90,6 +90,11 @@ impl Admission {
         *self.0.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
     }
 
+    /// Push keys and public names in force.
+    pub fn names(&self) -> Arc<Names> {
+        Arc::clone(&self.rules().checks.names)
+    }
+
     /// Reasons of refusals.
     pub fn denials(&self) -> Arc<Denials> {
         Arc::clone(&self.0.denials)
@@ -116,7 +121,7 @@ impl Admission {
             while let Ok(question) = admission.0.handle.questions().recv() {
                 let rules = admission.rules();
                 match rules.checks.begin(&question, SystemTime::now()) {
-                    Next::Decided(decided) => admission.answer(&question, decided, None),
+                    Next::Decided(decided) => admission.answer(&question, decided, None, Caps::default()),
                     Next::Ask(progress) => admission.ask(question, rules, progress, &runtime),
                 }
             }
@@ -133,58 +138,58 @@ impl Admission {
         let action = crate::hooks::action_of(&question);
         let stream = question.key.as_str();
         if !rules.targets.iter().any(|target| target.wants(action, stream)) {
-            return self.go_on(&question, &rules, progress, None);
+            return self.go_on(&question, &rules, progress);
         }
         let admission = self.clone();
         runtime.spawn(async move {
             let mut progress = progress;
-            let class = match admission.0.asker.ask(&rules.targets, &question).await {
-                Answer::Allow { name, class, user } => {
-                    let Pass { key, user: known } = std::mem::take(&mut progress.pass);
-                    progress.pass = Pass { key: name.or(key), user: user.or(known) };
-                    class
-                }
-                Answer::Unreachable(why) if rules.unreachable_allows => {
-                    tracing::warn!(session = %question.session, why, "allowed, for the target does not answer");
-                    None
-                }
-                Answer::Unreachable(why) => {
-                    let denied = Denied { refusal: Refusal::Unavailable, why };
-                    return admission.answer(&question, Err(denied), None);
-                }
-                Answer::Refuse(why) => return admission.answer(&question, Err(Denied::because(why)), None),
-            };
+            let (class, caps) =
+                match admission.0.asker.ask(&rules.targets, &question, rules.unreachable_allows).await {
+                    Answer::Allow { name, class, user, caps } => {
+                        let Pass { key, user: known } = std::mem::take(&mut progress.pass);
+                        progress.pass = Pass { key: name.or(key), user: user.or(known) };
+                        (class, caps)
+                    }
+                    Answer::Unreachable(why) => {
+                        let denied = Denied { refusal: Refusal::Unavailable, why };
+                        return admission.answer(&question, Err(denied), None, Caps::default());
+                    }
+                    Answer::Refuse(why) => {
+                        let denied = Denied::because(why);
+                        return admission.answer(&question, Err(denied), None, Caps::default());
+                    }
+                };
             // More than one callback in the order means the same answer.
             loop {
                 match rules.checks.go_on(&question, SystemTime::now(), progress) {
                     Next::Ask(further) => progress = further,
-                    Next::Decided(decided) => return admission.answer(&question, decided, class),
+                    Next::Decided(decided) => return admission.answer(&question, decided, class, caps),
                 }
             }
         });
     }
 
-    fn go_on(
-        &self,
-        question: &Arc<Question>,
-        rules: &Rules,
-        progress: Progress,
-        class: Option<LatencyClass>,
-    ) {
+    fn go_on(&self, question: &Arc<Question>, rules: &Rules, progress: Progress) {
         let mut progress = progress;
         loop {
             match rules.checks.go_on(question, SystemTime::now(), progress) {
                 Next::Ask(further) => progress = further,
-                Next::Decided(decided) => return self.answer(question, decided, class),
+                Next::Decided(decided) => return self.answer(question, decided, None, Caps::default()),
             }
         }
     }
 
-    fn answer(&self, question: &Arc<Question>, decided: Result<Pass, Denied>, class: Option<LatencyClass>) {
+    fn answer(
+        &self,
+        question: &Arc<Question>,
+        decided: Result<Pass, Denied>,
+        class: Option<LatencyClass>,
+        caps: Caps,
+    ) {
         let inner = &self.0;
         let verdict = decided.and_then(|pass| {
             let stream = pass.key.as_ref().unwrap_or(&question.key);
-            inner.tally.enter(question, stream.as_str(), pass.user.as_deref())?;
+            inner.tally.enter(question, stream.as_str(), pass.user.as_deref(), caps)?;
             Ok(Grant { key: pass.key, class })
         });
         let counter = if verdict.is_ok() { &inner.allowed } else { &inner.refused };
@@ -225,7 +230,7 @@ impl Sink for Leaver {
     fn take(&mut self, events: &[Arc<Numbered>]) {
         for Numbered { event, .. } in events.iter().map(Arc::as_ref) {
             if matches!(event.what, What::PublishEnded | What::PlayEnded | What::Left) {
-                self.0.0.tally.leave(event.session);
+                self.0.0.tally.leave(&event.request);
             }
         }
     }

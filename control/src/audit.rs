@@ -3,6 +3,7 @@
 //! The last actions are kept in memory; all are in the log, and in a file if there is a folder for it. The file is
 //! written by a thread of its own; it is replaced when it has grown too large, and the one before it is kept.
 
+use crate::files;
 use serde::Serialize;
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
@@ -30,8 +31,10 @@ pub struct Action {
     pub user: String,
     /// From which address.
     pub peer: String,
-    /// What: method and path.
+    /// What: method and path, or what was reloaded by whom.
     pub action: String,
+    /// What it was about: the keys of a configuration, the name of a user, the label of a token.
+    pub detail: String,
     /// Status that was answered.
     pub status: u16,
 }
@@ -54,8 +57,8 @@ impl Audit {
 
     /// Notes an action.
     pub fn note(&self, action: Action) {
-        let Action { user, peer, action: what, status, .. } = &action;
-        tracing::info!(user, peer, action = what, status, "admin");
+        let Action { user, peer, action: what, detail, status, .. } = &action;
+        tracing::info!(user, peer, action = what, detail, status, "admin");
         let action = Arc::new(action);
         if let Some(file) = &self.file
             && file.try_send(Arc::clone(&action)).is_err()
@@ -96,7 +99,8 @@ struct Lines {
 
 impl Lines {
     fn open(path: PathBuf) -> io::Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).open(&path)?;
+        files::private(&path)?;
+        let file = OpenOptions::new().append(true).open(&path)?;
         let bytes = file.metadata()?.len();
         Ok(Self { path, file, bytes })
     }
@@ -124,6 +128,7 @@ mod tests {
             user: "eve".into(),
             peer: "10.0.0.1".into(),
             action: format!("DELETE /{n}"),
+            detail: String::new(),
             status: 200,
         }
     }

@@ -159,14 +159,31 @@ pub struct Counting(std::collections::HashMap<String, (u64, Option<SystemTime>)>
 /// Streams whose sequence is remembered; past it the one that was quiet for the longest starts anew.
 const MAX_STREAMS: usize = 50_000;
 
-impl Sink for Counting {
-    fn number(&mut self, stream: &str) -> u64 {
+impl Counting {
+    /// Whether a stream has a sequence.
+    pub fn knows(&self, stream: &str) -> bool {
+        self.0.contains_key(stream)
+    }
+
+    /// Begins a stream's sequence with this number.
+    pub fn begin(&mut self, stream: &str, next: u64) {
+        self.make_room(stream);
+        self.0.insert(stream.to_owned(), (next.saturating_sub(1), None));
+    }
+
+    fn make_room(&mut self, stream: &str) {
         if self.0.len() >= MAX_STREAMS
             && !self.0.contains_key(stream)
             && let Some(quiet) = self.0.iter().min_by_key(|(_, (_, last))| *last).map(|(key, _)| key.clone())
         {
             self.0.remove(&quiet);
         }
+    }
+}
+
+impl Sink for Counting {
+    fn number(&mut self, stream: &str) -> u64 {
+        self.make_room(stream);
         let entry = self.0.entry(stream.to_owned()).or_insert((0, None));
         *entry = (entry.0 + 1, Some(SystemTime::now()));
         entry.0

@@ -10,6 +10,7 @@ pub mod api;
 pub mod audit;
 pub mod config;
 pub mod events;
+mod files;
 pub mod hooks;
 pub mod metrics;
 pub mod time;

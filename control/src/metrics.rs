@@ -29,12 +29,18 @@ type Labels = Vec<(&'static str, String)>;
 #[derive(Debug, Default)]
 pub struct Metrics {
     refused_connections: AtomicU64,
+    refused_strangers: AtomicU64,
 }
 
 impl Metrics {
     /// An API connection found no place.
     pub fn refused_connection(&self) {
         self.refused_connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Somebody who is nobody asked for more than to read.
+    pub fn refused_stranger(&self) {
+        self.refused_strangers.fetch_add(1, Ordering::Relaxed);
     }
 
     /// All figures as text.
@@ -64,6 +70,12 @@ impl Metrics {
         );
         let refused = self.refused_connections.load(Ordering::Relaxed);
         out.counter("api_connections_refused", "API connections that found no place", [(vec![], refused)]);
+        let strangers = self.refused_strangers.load(Ordering::Relaxed);
+        out.counter(
+            "api_strangers_refused",
+            "Requests to change something that came without a valid token",
+            [(vec![], strangers)],
+        );
         out.gauge(
             "events_waiting",
             "Events not yet read by the control side",

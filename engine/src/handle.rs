@@ -121,6 +121,21 @@ impl Handle {
         all
     }
 
+    /// How many shards answer within `wait`. Blocks the calling thread.
+    pub fn ping(&self, wait: Duration) -> usize {
+        let (reply, answers) = bounded(self.shards.len().max(1));
+        self.each(move |_| {
+            // There is room for all.
+            let _ = reply.try_send(());
+        });
+        let deadline = Instant::now() + wait;
+        let mut answered = 0;
+        while answered < self.shards.len() && answers.recv_deadline(deadline).is_ok() {
+            answered += 1;
+        }
+        answered
+    }
+
     /// Ends sessions, as an operator's decision, and waits until every shard has begun to, but no longer than `wait`. Gives how
     /// many sessions that were. Blocks the calling thread.
     pub fn stop(&self, which: &Which, reason: StopReason, wait: Duration) -> usize {

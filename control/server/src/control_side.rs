@@ -24,7 +24,6 @@ const KEYS_AGAIN: Duration = Duration::from_secs(5);
 /// What is read and made before the shards start, so that what is wrong is told in time.
 pub struct Prepared {
     accounts: Accounts,
-    password: Option<String>,
     audit: Audit,
     spool: Arc<Spool>,
     asker: Asker,
@@ -55,6 +54,8 @@ pub struct Given {
 pub struct ControlSide {
     /// The configuration in force.
     pub live: Arc<Live>,
+    /// The API.
+    pub api: Arc<Api>,
     events: JoinHandle<()>,
 }
 
@@ -75,14 +76,13 @@ impl ControlSide {
             )
         };
         let kept = folder.filter(|_| config.admin.enabled);
-        let (accounts, password) = Accounts::open(kept).map_err(told)?;
+        let accounts = Accounts::open(kept).map_err(told)?;
         let audit = Audit::open(kept).map_err(|error| told(error.to_string()))?;
         let targets = Target::configured(config);
         // Also if nobody is told yet: that may change while the server runs.
         let spool = Spool::open(folder, spool_limits(config), &targets).map_err(told)?;
         Ok(Prepared {
             accounts,
-            password: password.filter(|_| config.admin.enabled),
             audit,
             spool: Arc::new(spool),
             asker: Asker::new()?,
@@ -141,6 +141,10 @@ impl Prepared {
             config: Arc::clone(&live),
             metrics: Metrics::default(),
             denials: admission.denials(),
+            names: Box::new({
+                let admission = admission.clone();
+                move || admission.names()
+            }),
             more_metrics: more_metrics(admission, deliverer, self.asker),
             access: Box::new(move || access(in_force.now().settings())),
         });
@@ -150,7 +154,9 @@ impl Prepared {
             .transpose()
             .map_err(|error| format!("admin API: {error}"))?;
         api.serve(listener).map_err(|error| format!("admin API: {error}"))?;
-        Ok((ControlSide { live, events: reader }, self.password))
+        // Last: nobody may come to have it before it is shown.
+        let password = if settings.admin.enabled { api.accounts.first_user()? } else { None };
+        Ok((ControlSide { live, api, events: reader }, password))
     }
 }
 

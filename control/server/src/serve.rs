@@ -3,8 +3,8 @@
 use crate::control_side::{ControlSide, Given};
 use crate::signals::{Signals, Told};
 use crate::{logging, start};
-use control::api::About;
-use control::config::live::Live;
+use control::api::{About, Api};
+use control::audit::Action;
 use control::config::{Resolved, Settings, Sources};
 use drivers::tls::Certificates;
 use drivers::{Running, Speaks};
@@ -18,6 +18,8 @@ use std::time::{Duration, SystemTime};
 
 /// How often the control thread looks whether all shards are alive.
 const LOOK: Duration = Duration::from_millis(200);
+/// How long what is left may take when a shard is gone: a supervisor waits.
+const BROKEN_DRAIN: Duration = Duration::from_secs(5);
 /// What an ended drain may take beyond its limit, for the goodbyes.
 const DRAIN_SLACK: Duration = Duration::from_secs(2);
 
@@ -75,10 +77,10 @@ fn run(sources: Sources, resolved: &Resolved) -> Result<ExitCode, String> {
             tokio::spawn(watch(certificates, config.tls.reload_check_ms));
         }
         if let Some(path) = side.live.sources().file.clone() {
-            tokio::spawn(watch_file(Arc::clone(&side.live), path));
+            tokio::spawn(watch_file(Arc::clone(&side.api), path));
         }
         banner(config, &running, password.as_deref());
-        let code = until_end(running, &mut signals, certificates, &side.live).await;
+        let code = until_end(running, &mut signals, certificates, &side.api).await;
         side.end();
         Ok(code)
     })
@@ -88,58 +90,66 @@ async fn until_end(
     running: Running,
     signals: &mut Signals,
     certificates: Option<Arc<Certificates>>,
-    live: &Arc<Live>,
+    api: &Arc<Api>,
 ) -> ExitCode {
     loop {
         tokio::select! {
             told = signals.next() => match told {
                 Told::Reload => {
-                    let (certificates, live) = (certificates.clone(), Arc::clone(live));
+                    let (certificates, api) = (certificates.clone(), Arc::clone(api));
                     tokio::task::spawn_blocking(move || {
                         reload(certificates.as_deref());
-                        reload_config(&live);
+                        reload_config(&api, "reload by SIGHUP");
                     });
                 }
                 Told::End => {
-                    let limit = live.now().settings().server.drain_limit_ms;
-                    return drain(running, limit, signals).await;
+                    api.drain();
+                    let limit = api.config.now().settings().server.drain_limit_ms;
+                    return drain(running, limit, signals, false).await;
                 }
             },
             () = tokio::time::sleep(LOOK) => {
                 if running.any_ended() {
                     // Its own words are in the log; a supervisor starts the process again.
                     eprintln!("shardcast: a shard ended unexpectedly; the server stops");
-                    return ExitCode::FAILURE;
+                    api.drain();
+                    return drain(running, BROKEN_DRAIN, signals, true).await;
                 }
             }
         }
     }
 }
 
-fn reload_config(live: &Live) {
-    match live.reload() {
+fn reload_config(api: &Api, action: &str) {
+    let (detail, status) = match api.config.reload() {
         Ok(change) if change.applied.is_empty() && change.needs_restart.is_empty() => {
             tracing::info!("configuration read again; nothing has changed");
+            return;
         }
-        Ok(_) => {}
-        Err(why) => tracing::error!(%why, "the new configuration is no good; the old one stays in force"),
-    }
+        Ok(change) => (change.applied.join(" "), 200),
+        Err(why) => {
+            tracing::error!(%why, "the new configuration is no good; the old one stays in force");
+            ("refused: the log says why".to_owned(), 400)
+        }
+    };
+    let (user, peer, action) = (String::new(), String::new(), action.to_owned());
+    api.audit.note(Action { at: SystemTime::now(), user, peer, action, detail, status });
 }
 
 /// Reads the configuration again when its file has changed.
-async fn watch_file(live: Arc<Live>, path: std::path::PathBuf) {
+async fn watch_file(api: Arc<Api>, path: std::path::PathBuf) {
     let mut known = stamp(&path);
     loop {
-        let every = live.now().settings().admin.reload_check_ms;
+        let every = api.config.now().settings().admin.reload_check_ms;
         tokio::time::sleep(if every.is_zero() { Duration::from_secs(1) } else { every }).await;
         let now = stamp(&path);
         if every.is_zero() || now == known {
             continue;
         }
         known = now;
-        let live = Arc::clone(&live);
+        let api = Arc::clone(&api);
         // Files are read off this thread.
-        let _ = tokio::task::spawn_blocking(move || reload_config(&live)).await;
+        let _ = tokio::task::spawn_blocking(move || reload_config(&api, "reload of a changed file")).await;
     }
 }
 
@@ -148,7 +158,8 @@ fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
     Some((meta.modified().ok()?, meta.len()))
 }
 
-async fn drain(running: Running, limit: Duration, signals: &mut Signals) -> ExitCode {
+/// `broken`: a shard is gone already, and what is left only ends in order.
+async fn drain(running: Running, limit: Duration, signals: &mut Signals, broken: bool) -> ExitCode {
     tracing::info!(limit_ms = limit.as_millis(), "draining: nothing new is accepted, everybody is told");
     let handle: Handle = running.handle.clone();
     handle.drain(limit);
@@ -159,13 +170,14 @@ async fn drain(running: Running, limit: Duration, signals: &mut Signals) -> Exit
                 tracing::error!(why, "a shard did not end well");
                 ExitCode::FAILURE
             }
+            Ok(_) if broken => ExitCode::FAILURE,
             Ok(_) => {
                 tracing::info!("drained");
                 ExitCode::SUCCESS
             }
             Err(_) => {
                 tracing::warn!("the limit of the drain is over; what is left is cut off");
-                std::process::exit(0)
+                std::process::exit(i32::from(broken))
             }
         },
         () = end_again(signals) => std::process::exit(130),

@@ -80,17 +80,33 @@ fn nobody_gets_in_without_a_password_and_roles_hold() {
     // Of another site's page, whatever it carries.
     let (status, answer) = admin.curl("/api/v1/server", &["-H".into(), "origin: http://evil.example".into()]);
     assert_eq!((status, &answer["error"]["code"]), (403, &"cross_site".into()));
+    // What strangers try is not: they could fill the log. A login is, with what came of it.
+    let stranger = admin.with(None);
+    assert_eq!(stranger.call("POST", "/api/v1/config/reload", None).0, 401);
+    let wrong = json!({ "username": "vera", "password": "not hers at all" });
+    assert_eq!(stranger.call("POST", "/api/v1/login", Some(&wrong)).0, 401);
     // All of that is in the audit log, the refused too.
     let audit = admin.get("/api/v1/audit");
     let said: Vec<String> = audit["actions"]
         .as_array()
         .unwrap()
         .iter()
-        .map(|a| format!("{} {} {}", a["user"].as_str().unwrap(), a["action"].as_str().unwrap(), a["status"]))
+        .map(|action| {
+            let text = |name: &str| action[name].as_str().unwrap().to_owned();
+            format!("{} {} [{}] {}", text("user"), text("action"), text("detail"), action["status"])
+        })
         .collect();
-    for line in ["vera DELETE /api/v1/sessions/1 403", "admin DELETE /api/v1/users/vera 204"] {
+    for line in [
+        "vera DELETE /api/v1/sessions/1 [] 403",
+        "admin DELETE /api/v1/users/vera [] 204",
+        "admin PATCH /api/v1/config [gop.cache] 200",
+        "admin POST /api/v1/users [vera viewer] 201",
+        "admin POST /api/v1/login [] 200",
+        " POST /api/v1/login [username vera] 401",
+    ] {
         assert!(said.iter().any(|said| said == line), "{line} is not in {said:#?}");
     }
+    assert!(!said.iter().any(|said| said.starts_with(" POST /api/v1/config/reload")), "{said:#?}");
 }
 
 fn sessions_and_streams_are_ended_wherever_they_are(mode: Mode) {
@@ -179,6 +195,22 @@ fn what_happened_is_listed_and_fed_live(mode: Mode) {
     assert_eq!(serde_json::from_str::<Value>(&data).unwrap(), fed[2]);
     sse.kill().unwrap();
     sse.wait().unwrap();
+    // Who comes again misses nothing, and goes when the token does.
+    let (_, issued) = admin.call("POST", "/api/v1/tokens", Some(&json!({ "expires_in_s": 60 })));
+    let mut again = Command::new("curl")
+        .args(["-sN", "-m", "20", "-H", "Last-Event-ID: 2", "-H"])
+        .arg(format!("authorization: Bearer {}", issued["token"].as_str().unwrap()))
+        .arg(format!("http://{}/api/v1/events/sse", server.http))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(again.stdout.take().unwrap()).lines();
+    let ids = lines.by_ref().filter_map(|line| line.unwrap().strip_prefix("id: ").map(str::to_owned));
+    assert_eq!(ids.take(2).collect::<Vec<_>>(), ["3", "4"]);
+    let path = format!("/api/v1/tokens/{}", issued["id"].as_str().unwrap());
+    assert_eq!(admin.call("DELETE", &path, None).0, 204);
+    assert!(lines.all(|line| !line.unwrap().starts_with("id:")));
+    assert_eq!(again.wait().unwrap().code(), Some(0), "the feed ends before the time that curl gives it");
     let listed = admin.get("/api/v1/events?stream=live/e&after=0");
     let newest_first: Vec<Value> = fed.iter().rev().cloned().collect();
     assert_eq!(listed["events"].as_array().unwrap(), &newest_first);

@@ -153,10 +153,14 @@ fn a_configuration_changes_under_hundreds_of_viewers_and_nobody_is_dropped() {
             String::from_utf8_lossy(&out.stdout).contains("CN = after").then_some(())
         });
         let patch = json!({ "values": {
-            "auth.sign_play": true, "auth.secret": "ours", "latency.normal.tick_ms": 20, "rtmp.port": 1,
+            "auth.sign_play": true, "auth.secret": "ours", "latency.normal.tick_ms": 20,
         }});
+        let port = json!({ "values": { "rtmp.port": 1, "gop.max_ms": 7000 } });
+        let (status, would) = admin.call("POST", "/api/v1/config/check", Some(&port));
+        assert_eq!((status, &would["needs_restart"]), (200, &json!(["rtmp.port"])), "{would}");
+        assert_eq!(admin.call("PATCH", "/api/v1/config", Some(&port)).0, 400);
         let (status, changed) = admin.call("PATCH", "/api/v1/config", Some(&patch));
-        assert_eq!((status, &changed["needs_restart"]), (200, &json!(["rtmp.port"])), "{changed}");
+        assert_eq!((status, &changed["needs_restart"]), (200, &json!([])), "{changed}");
         assert_eq!((value("auth.secret"), value("rtmp.port")), (json!("***"), json!(server.rtmp.port())));
         // Those who come now are under the new rules; what is wrong changes nothing, and says why.
         assert!(!Player::start(&server, Over::Http, "many").is_let_in());

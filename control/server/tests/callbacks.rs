@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 on_backends! {
     a_target_is_told_what_happened_with_the_known_fields;
     questions_decide_and_may_say_more;
+    a_target_that_is_dead_speaks_for_no_other;
+    a_verdict_brings_limits_of_its_own;
 }
 
 fn folder(name: &str) -> PathBuf {
@@ -148,6 +150,46 @@ fn questions_decide_and_may_say_more(mode: Mode) {
     let values = serde_json::json!({ "values": { "notify.unreachable": "allow" } });
     assert_eq!(admin.call("PATCH", "/api/v1/config", Some(&values)).0, 200);
     assert!(Publisher::try_start(server.rtmp, "r").is_ok());
+}
+
+fn a_target_that_is_dead_speaks_for_no_other(mode: Mode) {
+    let (renames, refuses) = (CallbackTarget::start(), CallbackTarget::start());
+    renames.set(Mood::Says(r#"{"name":"live/public"}"#.into()));
+    // Nobody listens there.
+    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let targets = [
+        format!("{} actions=prePublish", renames.url()),
+        format!("http://{dead}/ actions=prePublish"),
+        format!("{} actions=prePublish", refuses.url()),
+    ];
+    let server = Server::start(
+        mode,
+        &[
+            ("notify.targets", &targets.join(",")),
+            ("notify.unreachable", "allow"),
+            ("notify.timeout_ms", "500"),
+        ],
+    );
+    refuses.set(Mood::Status(403));
+    assert!(Publisher::try_start(server.rtmp, "k3y").is_err(), "the last one was not asked");
+    refuses.set(Mood::Says(String::new()));
+    let mut publisher = Publisher::start(&server, "k3y");
+    publisher.send_all(&media::SMALL.tags());
+    server.until_stream("public", "under its other name", |stream| stream["live"] == true);
+    assert!(server.stream("k3y").is_none());
+}
+
+fn a_verdict_brings_limits_of_its_own(mode: Mode) {
+    let target = CallbackTarget::start();
+    target.set(Mood::Says(r#"{"user":"eve","limits":{"per_user":1}}"#.into()));
+    let server = Server::start(mode, &[("notify.targets", &format!("{} actions=prePlay", target.url()))]);
+    let mut publisher = Publisher::start(&server, "l");
+    publisher.send_all(&media::SMALL.tags());
+    let first = Player::start(&server, Over::Http, "l");
+    first.wait_frames(1);
+    assert!(!Player::start(&server, Over::Rtmp, "l").is_let_in());
+    drop(first);
+    until("the place is free", SOON, || Player::start(&server, Over::Ws, "l").is_let_in().then_some(()));
 }
 
 /// What a client saw: it published or played, from when to when.
@@ -357,4 +399,54 @@ fn a_target_that_hangs_costs_disk_up_to_a_bound_and_no_memory() {
     assert!(size < 16 << 20, "{size} bytes on disk");
     drop(server);
     std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn targets_change_while_facts_flow_and_none_is_held_up() {
+    let target = CallbackTarget::start();
+    let settings = [
+        ("notify.url", target.url()),
+        ("notify.actions", "postPublish,donePublish,postPlay,donePlay".into()),
+        ("publish.grace_ms", "0".into()),
+    ];
+    let settings: Vec<(&str, &str)> = settings.iter().map(|(key, value)| (*key, value.as_str())).collect();
+    let server = Server::start(Mode::Epoll, &settings);
+    let admin = Asker::admin(&server);
+    let patch = |values: Value| {
+        let (status, answer) =
+            admin.call("PATCH", "/api/v1/config", Some(&serde_json::json!({ "values": values })));
+        assert_eq!(status, 200, "{answer}");
+    };
+    let publish = |name: String| Publisher::start(&server, &name).finish();
+    for round in 0..30 {
+        for n in 0..4 {
+            publish(format!("f{round}-{n}"));
+        }
+        patch(serde_json::json!({ "notify.secret": format!("secret {round}") }));
+    }
+    until("all facts", SOON, || (target.told().len() >= 240).then_some(()));
+    let told = target.told();
+    let events: HashSet<&str> = told.iter().map(|told| told.body["event_id"].as_str().unwrap()).collect();
+    assert_eq!(events.len(), 240);
+    until("all are noted", SOON, || (metric(&server, "shardcast_callbacks_waiting") == 0).then_some(()));
+    // One who began under a target and ended while there was none did not die with the server.
+    let mut publisher = Publisher::start(&server, "open");
+    publisher.send_all(&media::SMALL.tags());
+    until("the start", SOON, || target.told().iter().any(|t| t.body["name"] == "open").then_some(()));
+    patch(serde_json::json!({ "notify.url": "" }));
+    publisher.finish();
+    until("the end", SOON, || server.stream("open").is_none().then_some(()));
+    patch(serde_json::json!({ "notify.url": target.url() }));
+    publish("open".into());
+    let of = |action: &str| {
+        let told = target.told();
+        let found: Vec<u64> = told
+            .iter()
+            .filter(|told| told.body["name"] == "open" && told.body["action"] == action)
+            .map(|told| told.body["sequence"].as_u64().unwrap())
+            .collect();
+        found
+    };
+    until("the last end", SOON, || (!of("donePublish").is_empty()).then_some(()));
+    assert_eq!((of("postPublish"), of("donePublish")), (vec![1, 3], vec![4]), "one sequence throughout");
 }

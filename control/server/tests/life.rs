@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::server::{BINARY, Setup};
+use common::server::{BINARY, Setup, scratch};
 use common::{Mode, Player, Publisher, SOON, Server, media, play::Over, until};
 use std::net::TcpListener;
 use std::process::{Command, Output};
@@ -82,6 +82,20 @@ fn a_port_in_use_is_one_line_with_the_remedy() {
         assert_eq!((output.status.code(), text.lines().count()), (Some(1), 1), "{text}");
         assert!(text.contains("in use") && text.contains(key), "{text}");
     }
+}
+
+#[test]
+fn a_start_that_fails_does_not_swallow_the_first_password() {
+    let folder = scratch().join("first-password");
+    let _ = std::fs::remove_dir_all(&folder);
+    let setup = Setup::new(Mode::Epoll).set("admin.data_dir", folder.display());
+    let taken = TcpListener::bind(setup.address(0)).unwrap();
+    assert_eq!(setup.command().output().unwrap().status.code(), Some(1));
+    drop(taken);
+    let server = setup.start();
+    assert!(server.log().contains("first login    admin / "), "{}", server.log());
+    drop(server);
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]

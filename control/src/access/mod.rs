@@ -22,7 +22,7 @@ pub use keys::{KeyEntry, Keys};
 pub use names::Names;
 pub use patterns::Patterns;
 pub use sign::{Secrets, Sign};
-pub use tally::{Limits, Tally};
+pub use tally::{Caps, Limits, Tally};
 
 use engine::{Action, Question};
 use media::{Refusal, StreamKey};

@@ -30,6 +30,11 @@ impl Names {
         Some(())
     }
 
+    /// What may be shown of a stream that somebody asks for: viewers must not learn push keys.
+    pub fn shown<'a>(&'a self, asked: &'a StreamKey) -> &'a StreamKey {
+        self.public.get(asked.as_str()).unwrap_or(asked)
+    }
+
     /// The public name of what is asked for, if it has one.
     ///
     /// # Errors
@@ -68,6 +73,9 @@ mod tests {
         assert_eq!(public(Publish, "live/k3y").unwrap().unwrap().as_str(), "live/room");
         assert!(public(Publish, "live/room").is_err() && public(Play, "live/k3y").is_err());
         assert_eq!(public(Play, "live/room"), Ok(None));
+        let key = |text: &str| parsed(text).unwrap();
+        assert_eq!(names.shown(&key("live/k3y")), &key("live/room"));
+        assert_eq!(names.shown(&key("live/x")), &key("live/x"));
         assert_eq!(public(Publish, "live/other"), Ok(None));
         for wrong in ["live/k3y=live/again", "a", "a/b", "a/b=", "a/b=a/b", "=a/b"] {
             assert_eq!(names.clone().add(wrong), None, "{wrong}");

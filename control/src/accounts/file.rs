@@ -1,5 +1,6 @@
 //! The accounts' file: written beside, synced, then moved over the old one, so that there is always a whole one.
 
+use crate::files;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fs::{self, File, OpenOptions};
@@ -15,7 +16,7 @@ pub(super) struct StateFile(PathBuf);
 impl StateFile {
     /// In a folder, made if it is not there.
     pub fn new(folder: &Path) -> Result<Self, String> {
-        fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        files::folder(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         Ok(Self(folder.join("accounts.json")))
     }
 

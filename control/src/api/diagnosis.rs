@@ -139,6 +139,15 @@ fn publisher(session: &SessionStats, ended: Option<&str>) -> Option<Words> {
 }
 
 fn viewer(session: &SessionStats, ended: Option<&str>) -> Option<Words> {
+    let waits = session.steps.last().is_some_and(|step| step.name == "waits for publisher");
+    if waits && ended.is_none_or(is_normal) {
+        let absent = (
+            "publisher",
+            Fault::Operator,
+            "nobody publishes under this name: start the encoder, and check app and name",
+        );
+        return (session.age > PATIENCE).then_some(absent);
+    }
     if !reached(session, "first media out") {
         let dark = (
             "first_media_out",
@@ -216,6 +225,7 @@ mod tests {
             (Publisher, &published[..3], None, Some(("first_packet", Fault::Peer))),
             (Publisher, published, Some("idle"), Some(("delivery", Fault::Peer))),
             (Viewer, &played[..4], None, Some(("first_media_out", Fault::Peer))),
+            (Viewer, &["request", "waits for publisher"][..], None, Some(("publisher", Fault::Operator))),
             (Viewer, played, Some("too slow"), Some(("delivery", Fault::Peer))),
             (Viewer, played, Some("kicked"), Some(("delivery", Fault::Operator))),
             (Viewer, played, Some("internal error"), Some(("delivery", Fault::Server))),

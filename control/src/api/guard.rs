@@ -1,20 +1,22 @@
 //! Who may ask what. One place decides, before any handler runs; what is not named here needs a token.
 //!
-//! A request of another site's page is refused whatever it carries. Every request that is not a mere question is noted in
-//! the audit log, refused ones too.
+//! A request of another site's page is refused whatever it carries. Every request of a known user that is not a mere question
+//! is noted in the audit log, refused ones too, and every login whose password was looked at. What strangers ask is counted
+//! alone: they must not be able to fill the log.
 
 use super::problem::Failure;
 use super::{Access, Api, nms};
 use crate::accounts::{AccountError, Given, Principal, Role, may_come};
 use crate::audit::Action;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::StreamExt;
+use serde_json::Value;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -40,6 +42,10 @@ pub enum Anonymous {
     /// All that a viewer may read.
     Read,
 }
+
+/// What came of a request whose status does not say it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RealStatus(pub u16);
 
 /// Where a connection came from.
 #[derive(Clone, Copy, Debug)]
@@ -81,13 +87,20 @@ pub(super) async fn guard(State(api): State<Arc<Api>>, mut request: Request, nex
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let given = given.and_then(|value| value.strip_prefix("Basic ")).map(str::to_owned);
-    let by_password = basic(&api, given, peer, &path).await;
-    let token = token(&request, &path);
-    let by_token = || token.and_then(|token| api.accounts.check(&token, peer.address.ip()));
-    let who = by_password.map(|who| who.or_else(by_token));
+    let who = match may_ask(&api.access(), request.headers(), peer) {
+        Err(failure) => Err(failure),
+        Ok(()) => {
+            let by_password = basic(&api, given, peer, &path).await;
+            let token = token(&request, &path);
+            let by_token = || token.and_then(|token| api.accounts.check(&token, peer.address.ip()));
+            by_password.map(|who| who.or_else(by_token))
+        }
+    };
     let user = who.as_ref().ok().and_then(Option::as_ref).map(|who| who.user.clone());
-    let found = who.and_then(|who| admit(&api.access(), request.headers(), peer, who, needs(&method, &path)));
-    let response = match found {
+    let found = who.and_then(|who| admit(&api.access(), peer, who, needs(&method, &path)));
+    let is_login = matches!(path.as_str(), "/api/v1/login" | "/api/login");
+    let (mut detail, mut login) = (String::new(), String::new());
+    let mut response = match found {
         Err(failure) => failure.into_response(),
         Ok(who) => {
             if let Some(who) = who {
@@ -96,7 +109,12 @@ pub(super) async fn guard(State(api): State<Arc<Api>>, mut request: Request, nex
             request.extensions_mut().insert(peer);
             let answered = async {
                 match with_body(request).await {
-                    Ok(request) => next.run(request).await,
+                    Ok((request, body)) => {
+                        if !matches!(method, Method::GET | Method::HEAD) {
+                            (login, detail) = about(&path, &body);
+                        }
+                        next.run(request).await
+                    }
                     Err(failure) => failure.into_response(),
                 }
             };
@@ -104,22 +122,55 @@ pub(super) async fn guard(State(api): State<Arc<Api>>, mut request: Request, nex
             answered.unwrap_or_else(|_| Failure::Timeout.into_response())
         }
     };
-    if !matches!(method, Method::GET | Method::HEAD) {
-        let action = format!("{method} {path}").chars().take(MAX_NOTED).collect();
-        api.audit.note(Action {
-            at: SystemTime::now(),
-            user: user.unwrap_or_default(),
-            peer: peer.address.ip().to_string(),
-            action,
-            status: response.status().as_u16(),
-        });
+    if nms::is_ours(&path) && response.status() == StatusCode::UNAUTHORIZED {
+        // Their clients answer a challenge with name and password.
+        let challenge = HeaderValue::from_static("Basic realm=\"Shardcast\"");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     }
+    if matches!(method, Method::GET | Method::HEAD) {
+        return response;
+    }
+    let status = response.extensions().get::<RealStatus>().map_or(response.status().as_u16(), |real| real.0);
+    let user = match user {
+        Some(user) => user,
+        None if is_login && status == 200 => login,
+        // A wrong password: whose it was to be is no more than a claim.
+        None if is_login && status == 401 => {
+            detail = format!("username {login}");
+            String::new()
+        }
+        None => {
+            api.metrics.refused_stranger();
+            return response;
+        }
+    };
+    let action = format!("{method} {path}").chars().take(MAX_NOTED).collect();
+    let peer = peer.address.ip().to_string();
+    api.audit.note(Action { at: SystemTime::now(), user, peer, action, detail, status });
     response
+}
+
+/// Who a body names, and what it is about: for the audit log, without values, for those may be secret.
+fn about(path: &str, body: &[u8]) -> (String, String) {
+    let Ok(Value::Object(fields)) = serde_json::from_slice(body) else { return Default::default() };
+    let cut = |text: &str| text.chars().filter(|c| !c.is_control()).take(MAX_NOTED).collect::<String>();
+    let text = |name: &str| fields.get(name).and_then(Value::as_str).map(&cut).unwrap_or_default();
+    let detail = match fields.get("values") {
+        Some(Value::Object(values)) if path.starts_with("/api/v1/config") => {
+            cut(&values.keys().map(String::as_str).collect::<Vec<_>>().join(" "))
+        }
+        _ if path.starts_with("/api/v1/users") => {
+            format!("{} {}", text("name"), text("role")).trim().to_owned()
+        }
+        _ if path.starts_with("/api/v1/tokens") => text("label"),
+        _ => String::new(),
+    };
+    (text("username"), detail)
 }
 
 /// Reads the body before anything else happens. One that is too large is read on for a while: a connection that is closed over
 /// bytes that were not read is reset, and takes the answer with it.
-async fn with_body(request: Request) -> Result<Request, Failure> {
+async fn with_body(request: Request) -> Result<(Request, Bytes), Failure> {
     let (head, body) = request.into_parts();
     let (mut stream, mut bytes, mut seen) = (body.into_data_stream(), Vec::new(), 0_usize);
     while let Some(chunk) = stream.next().await {
@@ -134,23 +185,28 @@ async fn with_body(request: Request) -> Result<Request, Failure> {
     if seen > MAX_BODY {
         return Err(Failure::TooLarge);
     }
-    Ok(Request::from_parts(head, Body::from(bytes)))
+    let bytes = Bytes::from(bytes);
+    Ok((Request::from_parts(head, Body::from(bytes.clone())), bytes))
 }
 
-/// Who asks, if they may.
-fn admit(
-    access: &Access,
-    headers: &HeaderMap,
-    peer: Peer,
-    who: Option<Principal>,
-    needs: Needs,
-) -> Result<Option<Principal>, Failure> {
+/// Whether anybody may ask from there; looked at before any password is.
+fn may_ask(access: &Access, headers: &HeaderMap, peer: Peer) -> Result<(), Failure> {
     if !may_come(&access.allow, peer.address.ip()) {
         return Err(Failure::Forbidden("this address may not use the API"));
     }
     if is_cross_site(headers) {
         return Err(Failure::CrossSite);
     }
+    Ok(())
+}
+
+/// Who asks, if they may.
+fn admit(
+    access: &Access,
+    peer: Peer,
+    who: Option<Principal>,
+    needs: Needs,
+) -> Result<Option<Principal>, Failure> {
     let role = who.as_ref().map(|who| who.role).or_else(|| without_token(access, peer));
     let free = peer.own_address && access.anonymous >= Anonymous::Metrics;
     match (needs, role) {

@@ -2,6 +2,7 @@
 
 use super::diagnosis::diagnose;
 use super::view;
+use crate::access::Names;
 use crate::time::millis;
 use engine::{SessionStats, ShardStats, StreamStats, TrackStats};
 use std::collections::BTreeMap;
@@ -85,7 +86,13 @@ fn audio(track: TrackStats) -> view::Audio {
 }
 
 /// One session, as it is shown.
-pub(super) fn session(stats: &SessionStats, denied: Option<&str>, now: SystemTime) -> view::Session {
+pub(super) fn session(
+    stats: &SessionStats,
+    denied: Option<&str>,
+    names: &Names,
+    now: SystemTime,
+) -> view::Session {
+    let key = stats.key.as_ref().map(|key| names.shown(key));
     view::Session {
         id: stats.id.to_string(),
         shard: stats.shard,
@@ -93,8 +100,8 @@ pub(super) fn session(stats: &SessionStats, denied: Option<&str>, now: SystemTim
         protocol: stats.protocol,
         peer: stats.peer.to_string(),
         user_agent: stats.user_agent.clone(),
-        app: stats.key.as_ref().map(|key| key.app().to_owned()),
-        name: stats.key.as_ref().map(|key| key.name().to_owned()),
+        app: key.map(|key| key.app().to_owned()),
+        name: key.map(|key| key.name().to_owned()),
         started_at: now.checked_sub(stats.age).unwrap_or(now),
         duration_ms: millis(stats.age),
         latency_class: stats.class.map(media::LatencyClass::name),

@@ -20,6 +20,7 @@ mod visitor;
 
 pub use guard::Anonymous;
 
+use crate::access::Names;
 use crate::accounts::Accounts;
 use crate::admission::Denials;
 use crate::audit::Audit;
@@ -32,12 +33,15 @@ use ipnet::IpNet;
 use media::StopReason;
 use problem::Failure;
 use serde::Serialize;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Semaphore;
 
 /// How long the shards may take to answer.
 const WAIT: Duration = Duration::from_secs(2);
+/// How long the shards' answer is good for those who ask whether they live.
+const READY_FOR: Duration = Duration::from_secs(1);
 /// Passwords that are checked at a time; each takes 19 MiB.
 const CHECKERS: usize = 2;
 
@@ -90,12 +94,17 @@ pub struct Api {
     pub metrics: Metrics,
     /// Why sessions were refused.
     pub denials: Arc<Denials>,
+    /// What may be shown of names, now.
+    pub names: Box<dyn Fn() -> Arc<Names> + Send + Sync>,
     /// Tells figures of parts that the API does not know.
     pub more_metrics: MoreMetrics,
     access: Box<dyn Fn() -> Access + Send + Sync>,
     askers: Semaphore,
     checkers: Semaphore,
     last: Mutex<Option<(Instant, Arc<Vec<ShardStats>>)>>,
+    /// When all shards answered last.
+    ready: tokio::sync::Mutex<Option<Instant>>,
+    draining: AtomicBool,
 }
 
 /// Parts of an [`Api`].
@@ -116,6 +125,8 @@ pub struct Parts {
     pub metrics: Metrics,
     /// Why sessions were refused.
     pub denials: Arc<Denials>,
+    /// What may be shown of names, now.
+    pub names: Box<dyn Fn() -> Arc<Names> + Send + Sync>,
     /// Tells figures of parts that the API does not know.
     pub more_metrics: MoreMetrics,
     /// Who may reach it, now.
@@ -130,8 +141,19 @@ type App = axum::extract::State<Arc<Api>>;
 impl Api {
     /// Of its parts.
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { handle, about, accounts, events, audit, config, metrics, denials, more_metrics, access } =
-            parts;
+        let Parts {
+            handle,
+            about,
+            accounts,
+            events,
+            audit,
+            config,
+            metrics,
+            denials,
+            names,
+            more_metrics,
+            access,
+        } = parts;
         Arc::new(Self {
             handle,
             about,
@@ -141,11 +163,14 @@ impl Api {
             config,
             metrics,
             denials,
+            names,
             more_metrics,
             access,
             askers: Semaphore::new(1),
             checkers: Semaphore::new(CHECKERS),
             last: Mutex::default(),
+            ready: tokio::sync::Mutex::default(),
+            draining: AtomicBool::new(false),
         })
     }
 
@@ -173,6 +198,30 @@ impl Api {
         let shards = Arc::new(shards);
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((asked, Arc::clone(&shards)));
         Ok(shards)
+    }
+
+    /// The server is being stopped: it is not ready any more.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether all shards answer. Anybody may ask, as often as they like: the shards are asked once in a while, and for nothing
+    /// that costs.
+    async fn ready(self: &Arc<Self>) -> Result<(), Failure> {
+        if self.draining.load(Ordering::Relaxed) {
+            return Err(Failure::Draining);
+        }
+        let mut last = tokio::time::timeout(2 * WAIT, self.ready.lock()).await.map_err(|_| Failure::Busy)?;
+        if last.is_some_and(|last| last.elapsed() < READY_FOR) {
+            return Ok(());
+        }
+        let handle = self.handle.clone();
+        let answered = tokio::task::spawn_blocking(move || handle.ping(WAIT)).await.unwrap_or_default();
+        if answered < self.handle.shards() {
+            return Err(Failure::ShardsSilent);
+        }
+        *last = Some(Instant::now());
+        Ok(())
     }
 
     /// Ends sessions; gives how many.

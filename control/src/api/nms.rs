@@ -1,7 +1,7 @@
 //! The routes that users of Node Media Server know, behind `admin.nms_api`: a login with the MD5 of a password, the token in a
 //! bare `authorization` header, and version 2's views of server and streams. They stand on the same functions as our own.
 
-use super::guard::Peer;
+use super::guard::{Peer, RealStatus};
 use super::problem::{Body, Failure, Path};
 use super::routes::{self, parsed};
 use super::{Api, App, merge};
@@ -13,6 +13,7 @@ use axum::{Extension, Json, Router};
 use engine::{Role, SessionStats, ShardStats, Which};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use std::collections::HashMap;
 use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -44,7 +45,7 @@ async fn login(
     State(api): App,
     Extension(peer): Extension<Peer>,
     body: Result<Body<Login>, Failure>,
-) -> Result<Json<Value>, Failure> {
+) -> Result<Response, Failure> {
     switched_on(&api)?;
     let entered = match body {
         Ok(Body(Login { username, password })) => {
@@ -52,16 +53,15 @@ async fn login(
         }
         Err(failure) => Err(failure),
     };
-    Ok(Json(match entered {
-        Ok(issued) => json!({ "code": 200, "data": { "token": issued.token } }),
-        Err(Failure::Unauthorized) => json!({ "code": 401, "error": "wrong username or password" }),
-        Err(Failure::TooManyFailures(_)) => json!({ "code": 429, "error": "too many failed logins" }),
-        Err(Failure::BadRequest(why)) => json!({ "code": 400, "error": why }),
-        Err(Failure::TooLarge | Failure::NotJson) => {
-            json!({ "code": 400, "error": "not JSON, or too large" })
-        }
-        Err(_) => json!({ "code": 503, "error": "busy" }),
-    }))
+    let (code, said) = match entered {
+        Ok(issued) => (200, json!({ "data": { "token": issued.token } })),
+        Err(Failure::Unauthorized) => (401, json!({ "error": "wrong username or password" })),
+        Err(Failure::TooManyFailures(_)) => (429, json!({ "error": "too many failed logins" })),
+        Err(Failure::BadRequest(why)) => (400, json!({ "error": why })),
+        Err(Failure::TooLarge | Failure::NotJson) => (400, json!({ "error": "not JSON, or too large" })),
+        Err(_) => (503, json!({ "error": "busy" })),
+    };
+    Ok((Extension(RealStatus(code)), Json(with(said, [("code", json!(code))]))).into_response())
 }
 
 async fn server(State(api): App) -> Result<Json<Value>, Failure> {
@@ -105,12 +105,17 @@ async fn streams(State(api): App) -> Result<Json<Value>, Failure> {
     switched_on(&api)?;
     let shards = api.stats().await?;
     let mut apps: Map<String, Value> = Map::new();
+    let mut sessions: HashMap<&str, Vec<&SessionStats>> = HashMap::new();
+    for session in all_sessions(&shards).filter(|session| session.ended.is_none()) {
+        if let Some(key) = &session.key {
+            sessions.entry(key.as_str()).or_default().push(session);
+        }
+    }
     for stream in merge::streams(&shards, SystemTime::now()) {
-        let of_stream = |session: &&SessionStats| {
-            session.ended.is_none() && session.key.as_ref().is_some_and(|key| key.as_str() == stream.key())
-        };
-        let publisher = all_sessions(&shards).find(|s| s.role == Role::Publisher && of_stream(s));
-        let viewers = all_sessions(&shards).filter(|s| s.role == Role::Viewer && of_stream(s));
+        let key = stream.key();
+        let own = || sessions.get(key.as_str()).into_iter().flatten().copied();
+        let publisher = own().find(|session| session.role == Role::Publisher);
+        let viewers = own().filter(|session| session.role == Role::Viewer);
         let entry = json!({
             "publisher": publisher.map(|session| with(client(session, &stream.app, &stream.name), [
                 ("bytes", json!(session.bytes_in)),

@@ -19,7 +19,7 @@ pub struct Problem {
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct ProblemDetail {
     /// Stable: `bad_request`, `unauthorized`, `forbidden`, `cross_site`, `not_found`, `method_not_allowed`, `conflict`,
-    /// `too_large`, `unsupported_media_type`, `too_many_failures`, `limit`, `busy`, `shards_silent`, `timeout`, `disk`.
+    /// `too_large`, `unsupported_media_type`, `too_many_failures`, `limit`, `busy`, `draining`, `shards_silent`, `timeout`, `disk`.
     pub code: &'static str,
     /// For people.
     pub message: String,
@@ -40,6 +40,7 @@ pub enum Failure {
     TooManyFailures(Duration),
     Limit(&'static str),
     Busy,
+    Draining,
     ShardsSilent,
     Timeout,
     Disk(String),
@@ -77,6 +78,9 @@ impl Failure {
             Self::Limit(message) => (StatusCode::CONFLICT, "limit", message.into()),
             Self::Busy => {
                 (StatusCode::SERVICE_UNAVAILABLE, "busy", "too many questions at a time; ask again".into())
+            }
+            Self::Draining => {
+                (StatusCode::SERVICE_UNAVAILABLE, "draining", "the server is being stopped".into())
             }
             Self::ShardsSilent => (
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -84,16 +84,27 @@ impl Live {
         self.change(resolved)
     }
 
-    /// Lays values over the sources.
+    /// Lays values over the sources; `null` takes away what was laid over a key before.
     ///
     /// # Errors
-    /// As [`Self::reload`].
+    /// As [`Self::reload`], and for keys that are read at the start alone: a patch does not live so long.
     pub fn patch(&self, values: Vec<(String, Raw)>) -> Result<Change, ChangeError> {
         let mut patches = self.patches.lock().unwrap_or_else(PoisonError::into_inner);
         let mut changed = patches.clone();
         changed.retain(|(key, _)| values.iter().all(|(new, _)| new != key));
-        changed.extend(values);
+        let withdrawn = |(key, value): &(String, Raw)| {
+            matches!(value, Raw::Other("null")) && patches.iter().any(|(known, _)| known == key)
+        };
+        let of: Vec<String> = values.iter().map(|(key, _)| key.clone()).collect();
+        changed.extend(values.into_iter().filter(|value| !withdrawn(value)));
         let resolved = self.read(&changed)?;
+        if let Some(key) =
+            self.compare(&resolved).needs_restart.iter().find(|key| of.iter().any(|of| of == *key))
+        {
+            return Err(ChangeError::Apply(format!(
+                "{key} is read at the start alone: write it into the configuration and start the server again"
+            )));
+        }
         let change = self.change(resolved)?;
         *patches = changed;
         Ok(change)
@@ -206,14 +217,21 @@ mod tests {
     #[test]
     fn a_patch_lies_over_the_sources_and_stays_over_a_reload() {
         let (live, calls) = live(Sources::default(), false);
-        let change = live.patch(patch(&[("gop.cache", false.into()), ("rtmp.port", 1999.into())])).unwrap();
-        assert_eq!((change.applied, change.needs_restart), (vec!["gop.cache"], vec!["rtmp.port"]));
+        let with_port = patch(&[("gop.cache", false.into()), ("rtmp.port", 1999.into())]);
+        assert_eq!(live.check(&with_port).unwrap().needs_restart, ["rtmp.port"]);
+        assert!(live.patch(with_port).unwrap_err().to_string().contains("rtmp.port is read at the start"));
+        assert!(live.now().settings().gop.cache);
+        let change = live.patch(patch(&[("gop.cache", false.into())])).unwrap();
+        assert_eq!((change.applied, change.needs_restart), (vec!["gop.cache"], vec![]));
         let now = live.now();
         assert_eq!((now.settings().gop.cache, now.settings().rtmp.port), (false, 1935));
         assert_eq!(now.origin("gop.cache"), Some(&Origin::Api));
         assert!(live.reload().unwrap().applied.is_empty());
         assert!(!live.now().settings().gop.cache);
         assert_eq!(calls.load(Ordering::Relaxed), 2);
+        assert_eq!(live.patch(patch(&[("gop.cache", ().into())])).unwrap().applied, ["gop.cache"]);
+        assert!(live.now().settings().gop.cache, "a patch is taken away");
+        assert!(live.patch(patch(&[("gop.cache", ().into())])).is_err(), "there is none any more");
     }
 
     #[test]

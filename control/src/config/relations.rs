@@ -4,6 +4,7 @@ use super::error::ConfigError;
 use super::resolved::Resolved;
 use super::table::Settings;
 use super::typed::AnonymousReads;
+use std::collections::HashSet;
 use std::fs::File;
 use std::net::IpAddr;
 use std::path::Path;
@@ -15,7 +16,8 @@ pub(super) fn check(resolved: &Resolved) -> Result<(), ConfigError> {
     ports_differ(resolved)?;
     certificate_is_there(resolved)?;
     classes_can_keep_their_pace(resolved)?;
-    secrets_are_there(resolved)
+    secrets_are_there(resolved)?;
+    targets_differ(resolved)
 }
 
 /// What is allowed but hardly meant, a line each.
@@ -48,6 +50,21 @@ pub(super) fn odd(settings: &Settings) -> Vec<String> {
         ));
     }
     notes
+}
+
+/// Two entries of one address would be told, and asked, as one: the second one's filters and secret would be lost.
+fn targets_differ(resolved: &Resolved) -> Result<(), ConfigError> {
+    let notify = &resolved.settings().notify;
+    let first = Some(notify.url.as_str()).filter(|url| !url.is_empty());
+    let more = notify.targets.iter().filter_map(|text| text.split_whitespace().next());
+    let mut seen = HashSet::new();
+    if first.into_iter().chain(more).all(|url| seen.insert(url)) {
+        return Ok(());
+    }
+    Err(resolved.wrong(
+        "notify.targets",
+        "name each address once, and not that of notify.url: put all actions and streams behind it",
+    ))
 }
 
 fn something_is_served(resolved: &Resolved) -> Result<(), ConfigError> {

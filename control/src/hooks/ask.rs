@@ -2,6 +2,7 @@
 
 use super::body::{Fields, millis};
 use super::target::Target;
+use crate::access::Caps;
 use engine::{Action, Question};
 use hmac::{Hmac, Mac};
 use media::{LatencyClass, StreamKey};
@@ -32,10 +33,12 @@ pub enum Answer {
         class: Option<LatencyClass>,
         /// Who it is.
         user: Option<String>,
+        /// Limits in place of the configured ones.
+        caps: Caps,
     },
     /// One refuses it; why, for operators.
     Refuse(String),
-    /// One did not answer; why, for operators.
+    /// One did not answer, and that is no yes; why, for operators.
     Unreachable(String),
 }
 
@@ -47,6 +50,7 @@ struct Body {
     name: Option<String>,
     class: Option<String>,
     user: Option<String>,
+    limits: Option<Caps>,
 }
 
 /// Sends callbacks. Cheap to clone.
@@ -80,33 +84,37 @@ impl Asker {
         self.asked.load(Ordering::Relaxed)
     }
 
-    /// Asks all targets that want to be asked, one after the other, until one does not allow it.
-    pub async fn ask(&self, targets: &[Target], question: &Question) -> Answer {
+    /// Asks all targets that want to be asked, one after the other, until one does not allow it. One that cannot be reached
+    /// is passed over if `unreachable_allows`.
+    pub async fn ask(&self, targets: &[Target], question: &Question, unreachable_allows: bool) -> Answer {
         let action = action_of(question);
         let fields = Fields::of_question(question, action, SystemTime::now());
         let body = fields.text();
-        let (mut name, mut class, mut user) = (None, None, None);
+        let mut all = Said::default();
         for target in targets.iter().filter(|target| target.wants(action, question.key.as_str())) {
             let Ok(_place) = self.open.try_acquire() else {
+                // Whatever the configuration says: otherwise a flood would open the door.
                 return Answer::Unreachable("too many questions are open".into());
             };
             self.asked.fetch_add(1, Ordering::Relaxed);
             match self.post(target, body.clone(), None).await {
                 Ok((200, answer)) => match verdict(&answer) {
-                    Ok(said) => {
-                        name = name.or(said.name);
-                        class = class.or(said.class);
-                        user = user.or(said.user);
-                    }
+                    // The first that says something of a thing decides it.
+                    Ok(said) => all = all.or(said),
                     Err(why) => return Answer::Refuse(format!("callback: {}: {why}", target.name())),
                 },
                 Ok((status, _)) => {
                     return Answer::Refuse(format!("callback: {} answered {status}", target.name()));
                 }
+                Err(why) if unreachable_allows => {
+                    let target = target.name();
+                    tracing::warn!(session = %question.session, target, why, "passed over, for it does not answer");
+                }
                 Err(why) => return Answer::Unreachable(format!("callback: {}: {why}", target.name())),
             }
         }
-        Answer::Allow { name, class, user }
+        let Said { name, class, user, caps } = all;
+        Answer::Allow { name, class, user, caps }
     }
 
     /// Reads what is at an address, up to a mebibyte.
@@ -189,6 +197,18 @@ struct Said {
     name: Option<StreamKey>,
     class: Option<LatencyClass>,
     user: Option<String>,
+    caps: Caps,
+}
+
+impl Said {
+    fn or(self, other: Self) -> Self {
+        Self {
+            name: self.name.or(other.name),
+            class: self.class.or(other.class),
+            user: self.user.or(other.user),
+            caps: self.caps.or(other.caps),
+        }
+    }
 }
 
 /// Reads the body of a 200. One that is no JSON object says nothing more than yes; one that is, and cannot be understood, is not
@@ -210,7 +230,7 @@ fn verdict(answer: &[u8]) -> Result<Said, String> {
     let class = body.class.as_deref().and_then(latency_class);
     known("name", body.name, name.is_some())?;
     known("class", body.class, class.is_some())?;
-    Ok(Said { name, class, user: body.user })
+    Ok(Said { name, class, user: body.user, caps: body.limits.unwrap_or_default() })
 }
 
 fn key(text: &str) -> Option<StreamKey> {
@@ -251,12 +271,16 @@ mod tests {
         let all = verdict(br#" {"name":"a/b","class":"bulk","user":"eve"}"#).unwrap();
         assert_eq!(all.name.unwrap().as_str(), "a/b");
         assert_eq!((all.class, all.user.as_deref()), (Some(LatencyClass::Bulk), Some("eve")));
+        let caps = verdict(br#"{"limits":{"per_user":1,"per_stream":50}}"#).unwrap().caps;
+        assert_eq!(caps, Caps { per_address: None, per_user: Some(1), per_stream: Some(50) });
         for no in [
             r#"{"allow":false}"#,
             r#"{"allow":"no"}"#,
             r#"{"allow":false"#,
             r#"{"allow":true,"name":"nothing"}"#,
             r#"{"class":"fastest"}"#,
+            r#"{"limits":{"per_user":-1}}"#,
+            r#"{"limits":{"per_everything":1}}"#,
         ] {
             assert!(verdict(no.as_bytes()).is_err(), "{no}");
         }

@@ -3,9 +3,9 @@
 use super::ask::{Asker, LONGEST_PAUSE};
 use super::spool::{Counts, Due, Spool};
 use super::target::Target;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -44,9 +44,12 @@ pub struct TargetCounts {
     pub spool: Counts,
 }
 
+/// The worker of an address. It stays while its settings change: what it sends is not to be sent by a second one too.
 struct Running {
-    target: Target,
+    target: watch::Sender<Target>,
     stats: Arc<Stats>,
+    /// Nobody is told there any more: nothing may be taken for it.
+    ended: Arc<AtomicBool>,
     task: AbortHandle,
 }
 
@@ -55,7 +58,7 @@ struct Inner {
     asker: Asker,
     runtime: Handle,
     news: watch::Sender<u64>,
-    running: Mutex<HashMap<String, Running>>,
+    running: Mutex<BTreeMap<String, Running>>,
 }
 
 /// See the module. Cheap to clone.
@@ -75,14 +78,21 @@ impl Deliverer {
     /// The spool's.
     pub fn set_targets(&self, targets: &[Target]) -> Result<(), String> {
         let mut running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.retain(|_, known| {
-            let stays = targets.contains(&known.target);
+        let stays = |url: &String| targets.iter().any(|target| target.url == *url);
+        let set_ended = |running: &BTreeMap<String, Running>, ended: bool| {
+            for (_, known) in running.iter().filter(|(url, _)| !stays(url)) {
+                known.ended.store(ended, Ordering::SeqCst);
+            }
+        };
+        set_ended(&running, true);
+        let given_up = self.0.spool.keep_targets(targets).inspect_err(|_| set_ended(&running, false))?;
+        running.retain(|url, known| {
+            let stays = stays(url);
             if !stays {
                 known.task.abort();
             }
             stays
         });
-        let given_up = self.0.spool.keep_targets(targets)?;
         if given_up > 0 {
             tracing::warn!(
                 facts = given_up,
@@ -90,21 +100,23 @@ impl Deliverer {
             );
         }
         for target in targets {
-            if !running.contains_key(&target.url) {
-                self.0.spool.free(&target.url)?;
+            if let Some(known) = running.get(&target.url) {
+                known.target.send_replace(target.clone());
+                continue;
             }
-            running.entry(target.url.clone()).or_insert_with(|| {
-                let stats = Arc::new(Stats::default());
-                let work = Work {
-                    target: target.clone(),
-                    spool: Arc::clone(&self.0.spool),
-                    asker: self.0.asker.clone(),
-                    stats: Arc::clone(&stats),
-                    jitter: RandomState::new(),
-                };
-                let task = self.0.runtime.spawn(work.run(self.0.news.subscribe())).abort_handle();
-                Running { target: target.clone(), stats, task }
-            });
+            let (stats, ended) = (Arc::new(Stats::default()), Arc::new(AtomicBool::new(false)));
+            let (send, settings) = watch::channel(target.clone());
+            let work = Work {
+                url: target.url.clone(),
+                target: settings,
+                spool: Arc::clone(&self.0.spool),
+                asker: self.0.asker.clone(),
+                stats: Arc::clone(&stats),
+                ended: Arc::clone(&ended),
+                jitter: RandomState::new(),
+            };
+            let task = self.0.runtime.spawn(work.run(self.0.news.subscribe())).abort_handle();
+            running.insert(target.url.clone(), Running { target: send, stats, ended, task });
         }
         Ok(())
     }
@@ -112,7 +124,7 @@ impl Deliverer {
     /// Who is told.
     pub fn targets(&self) -> Vec<Target> {
         let running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.values().map(|known| known.target.clone()).collect()
+        running.values().map(|known| known.target.borrow().clone()).collect()
     }
 
     /// Whether nobody is told.
@@ -128,22 +140,34 @@ impl Deliverer {
     /// What happened at each target.
     pub fn counts(&self) -> Vec<TargetCounts> {
         let running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let of = |known: &Running| TargetCounts {
-            name: known.target.name().to_owned(),
-            delivered: known.stats.delivered.load(Ordering::Relaxed),
-            failed: known.stats.failed.load(Ordering::Relaxed),
-            in_flight: known.stats.in_flight.load(Ordering::Relaxed),
-            spool: self.0.spool.counts(&known.target.url).unwrap_or_default(),
+        let mut named: HashMap<String, usize> = HashMap::new();
+        let of = |(url, known): (&String, &Running)| {
+            let mut name = known.target.borrow().name().to_owned();
+            let same = named.entry(name.clone()).or_default();
+            *same += 1;
+            if *same > 1 {
+                // They differ in what is not shown.
+                name = format!("{name} ({same})");
+            }
+            TargetCounts {
+                name,
+                delivered: known.stats.delivered.load(Ordering::Relaxed),
+                failed: known.stats.failed.load(Ordering::Relaxed),
+                in_flight: known.stats.in_flight.load(Ordering::Relaxed),
+                spool: self.0.spool.counts(url).unwrap_or_default(),
+            }
         };
-        running.values().map(of).collect()
+        running.iter().map(of).collect()
     }
 }
 
 struct Work {
-    target: Target,
+    url: String,
+    target: watch::Receiver<Target>,
     spool: Arc<Spool>,
     asker: Asker,
     stats: Arc<Stats>,
+    ended: Arc<AtomicBool>,
     jitter: RandomState,
 }
 
@@ -183,15 +207,16 @@ impl Work {
     async fn look(self: &Arc<Self>, room: usize) -> Result<(Vec<Due>, Option<Duration>), String> {
         let work = Arc::clone(self);
         let looked = tokio::task::spawn_blocking(move || {
-            let due = if room == 0 { Vec::new() } else { work.spool.take(&work.target.url, room)? };
-            Ok((due, work.spool.next(&work.target.url)?))
+            let due = if room == 0 { Vec::new() } else { work.spool.take(&work.url, room, &work.ended)? };
+            Ok((due, work.spool.next(&work.url)?))
         });
         looked.await.unwrap_or_else(|error| Err(error.to_string()))
     }
 
     async fn send(self: Arc<Self>, fact: Due) {
         self.stats.in_flight.fetch_add(1, Ordering::Relaxed);
-        let answer = self.asker.post(&self.target, fact.body.clone(), Some(fact.event)).await;
+        let target = self.target.borrow().clone();
+        let answer = self.asker.post(&target, fact.body.clone(), Some(fact.event)).await;
         self.stats.in_flight.fetch_sub(1, Ordering::Relaxed);
         let failed = match answer {
             Ok((200..=299, _)) => None,
@@ -209,7 +234,7 @@ impl Work {
     async fn note(self: &Arc<Self>, fact: Due, failed: Option<String>) -> Result<(), String> {
         let work = Arc::clone(self);
         let noted = tokio::task::spawn_blocking(move || {
-            let url = &work.target.url;
+            let url = &work.url;
             let Some(why) = failed else {
                 work.spool.done(url, &fact)?;
                 work.stats.delivered.fetch_add(1, Ordering::Relaxed);
@@ -218,7 +243,8 @@ impl Work {
             work.stats.failed.fetch_add(1, Ordering::Relaxed);
             let pause = pause(fact.attempts, work.jitter.hash_one((fact.id, fact.attempts)));
             let given_up = work.spool.again(url, &fact, pause)?;
-            let (target, stream, event) = (work.target.name(), fact.stream.as_str(), fact.event);
+            let target = work.target.borrow().name().to_owned();
+            let (stream, event) = (fact.stream.as_str(), fact.event);
             if given_up {
                 tracing::error!(target, stream, event, why, "a callback is given up");
             } else if fact.attempts == 0 {

@@ -26,7 +26,6 @@ pub use target::{Target, TargetError};
 
 use crate::events::{Counting, Numbered, Sink};
 use engine::What;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -38,36 +37,34 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub struct Recorder {
     spool: Arc<Spool>,
     deliverer: Deliverer,
-    /// Sequences while nobody is told, and so nothing has to outlive the process.
+    /// Sequences that were given out. Only those that somebody was told of outlive the process.
     counting: Counting,
-    /// Sequences given out since the last were written.
-    given: HashMap<String, u64>,
 }
 
 impl Recorder {
     /// For this spool.
     pub fn new(spool: Arc<Spool>, deliverer: Deliverer) -> Self {
-        Self { spool, deliverer, counting: Counting::default(), given: HashMap::new() }
+        Self { spool, deliverer, counting: Counting::default() }
     }
 }
 
 impl Sink for Recorder {
     fn number(&mut self, stream: &str) -> u64 {
-        if self.deliverer.is_idle() {
-            return self.counting.number(stream);
+        if !self.counting.knows(stream) {
+            let next = retry(|| self.spool.number(stream));
+            self.counting.begin(stream, next);
         }
-        let given = self.given.get(stream).copied();
-        let next = given.map_or_else(|| retry(|| self.spool.number(stream)), |last| last.saturating_add(1));
-        self.given.insert(stream.to_owned(), next);
-        next
+        self.counting.number(stream)
     }
 
     fn take(&mut self, events: &[Arc<Numbered>]) {
-        self.given.clear();
         let targets = self.deliverer.targets();
-        let told = events.iter().filter(|event| event.event.what != What::Left);
+        let idle = targets.is_empty();
+        let ended = |event: &Numbered| matches!(event.event.what, What::PublishEnded | What::PlayEnded);
+        let told = events.iter().filter(|event| event.event.what != What::Left && (!idle || ended(event)));
         let facts: Vec<_> = told.map(|event| (event, Fields::of_event(event))).collect();
-        if targets.is_empty() || facts.is_empty() {
+        // With nobody to tell, what matters is the end of those who were told of.
+        if facts.is_empty() || idle && !retry(|| self.spool.has_open()) {
             return;
         }
         let facts: Vec<_> = facts.iter().map(|(event, fields)| (&***event, fields)).collect();

@@ -10,10 +10,12 @@ use super::ask::LONGEST_PAUSE;
 use super::body::{Fields, millis};
 use super::target::Target;
 use crate::events::Numbered;
+use crate::files;
 use engine::What;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde_json::json;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -89,8 +91,10 @@ impl Spool {
     pub fn open(folder: Option<&Path>, limits: SpoolLimits, targets: &[Target]) -> Result<Self, String> {
         let opened = match folder {
             Some(folder) => {
-                std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+                files::folder(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
                 let file = folder.join("callbacks.sqlite");
+                // SQLite gives the files beside it the same rights.
+                files::private(&file).map_err(|error| format!("{}: {error}", file.display()))?;
                 Connection::open(&file).map_err(|error| format!("{}: {error}", file.display()))?
             }
             None => Connection::open_in_memory().map_err(|error| error.to_string())?,
@@ -139,12 +143,15 @@ impl Spool {
     }
 
     /// Takes facts that may be sent now, each the oldest of its stream; they are busy until [`Self::done`] or
-    /// [`Self::again`].
+    /// [`Self::again`]. None once `ended` is set: whoever would send them is gone.
     ///
     /// # Errors
     /// The database's.
-    pub fn take(&self, target: &str, most: usize) -> Result<Vec<Due>, String> {
+    pub fn take(&self, target: &str, most: usize, ended: &AtomicBool) -> Result<Vec<Due>, String> {
         self.run(|tx| {
+            if ended.load(Ordering::SeqCst) {
+                return Ok(Vec::new());
+            }
             let mut found = tx.prepare_cached(
                 "SELECT f.id, f.stream, f.event, f.body, h.attempts FROM heads h JOIN facts f ON f.id = h.fact
                  WHERE h.target = ?1 AND h.busy = 0 AND h.next_ms <= ?2 ORDER BY h.next_ms LIMIT ?3",
@@ -167,14 +174,6 @@ impl Spool {
         })
     }
 
-    /// Facts of a target that were being sent may be taken again: whoever sent them is gone.
-    ///
-    /// # Errors
-    /// The database's.
-    pub fn free(&self, target: &str) -> Result<(), String> {
-        self.run(|tx| tx.execute("UPDATE heads SET busy = 0 WHERE target = ?", [target]).map(|_| ()))
-    }
-
     /// A fact was taken by its target.
     ///
     /// # Errors
@@ -195,16 +194,20 @@ impl Spool {
                 .query_row("SELECT at_ms FROM facts WHERE id = ?", [fact.id], |row| row.get(0))
                 .optional()?;
             let age = i64::try_from(limits.age.as_millis()).unwrap_or(i64::MAX);
-            if at.is_none_or(|at| now.saturating_sub(at) > age) {
+            let Some(at) = at else {
+                // Its target was taken out of the configuration meanwhile.
+                return Ok(false);
+            };
+            if now.saturating_sub(at) > age {
                 remove(tx, target, fact)?;
                 count_dead(tx, target, 1)?;
                 return Ok(true);
             }
             let next = now.saturating_add(i64::try_from(after.as_millis()).unwrap_or(i64::MAX));
             tx.prepare_cached(
-                "UPDATE heads SET busy = 0, attempts = ?, next_ms = ? WHERE target = ? AND stream = ?",
+                "UPDATE heads SET busy = 0, attempts = ?, next_ms = ? WHERE target = ? AND stream = ? AND fact = ?",
             )?
-            .execute(params![fact.attempts.saturating_add(1), next, target, fact.stream])?;
+            .execute(params![fact.attempts.saturating_add(1), next, target, fact.stream, fact.id])?;
             Ok(false)
         })
     }
@@ -274,6 +277,18 @@ impl Spool {
         })
     }
 
+    /// Whether somebody was told of sessions that have not ended.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn has_open(&self) -> Result<bool, String> {
+        let connection = self.lock();
+        let mut open = connection
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM open)")
+            .map_err(|error| error.to_string())?;
+        open.query_row([], |row| row.get(0)).map_err(|error| error.to_string())
+    }
+
     /// Waits until all that was written is on the disk.
     ///
     /// # Errors
@@ -324,14 +339,24 @@ impl Spool {
     }
 }
 
+/// The sequence behind the last one that was used.
 fn next_sequence(tx: &Transaction<'_>, stream: &str) -> rusqlite::Result<u64> {
-    let last: i64 = tx
-        .prepare_cached(
-            "INSERT INTO sequences (stream, last, used_ms) VALUES (?1, 1, ?2)
-             ON CONFLICT (stream) DO UPDATE SET last = last + 1, used_ms = ?2 RETURNING last",
-        )?
-        .query_row(params![stream, now_ms()], |row| row.get(0))?;
-    if last == 1 {
+    let last: Option<i64> = tx
+        .prepare_cached("SELECT last FROM sequences WHERE stream = ?")?
+        .query_row([stream], |row| row.get(0))
+        .optional()?;
+    let next = last.unwrap_or(0).cast_unsigned().saturating_add(1);
+    use_sequence(tx, stream, next)?;
+    Ok(next)
+}
+
+fn use_sequence(tx: &Transaction<'_>, stream: &str, sequence: u64) -> rusqlite::Result<()> {
+    let known = tx
+        .prepare_cached("UPDATE sequences SET last = max(last, ?2), used_ms = ?3 WHERE stream = ?1")?
+        .execute(params![stream, sequence.cast_signed(), now_ms()])?;
+    if known == 0 {
+        tx.prepare_cached("INSERT INTO sequences (stream, last, used_ms) VALUES (?1, ?2, ?3)")?
+            .execute(params![stream, sequence.cast_signed(), now_ms()])?;
         // Only a new stream can be one too many. One that is forgotten has nothing waiting.
         let count: i64 =
             tx.prepare_cached("SELECT COUNT(*) FROM sequences")?.query_row([], |row| row.get(0))?;
@@ -343,7 +368,7 @@ fn next_sequence(tx: &Transaction<'_>, stream: &str) -> rusqlite::Result<u64> {
             )?;
         }
     }
-    Ok(last.cast_unsigned())
+    Ok(())
 }
 
 fn record(
@@ -356,7 +381,7 @@ fn record(
     let stream = event.event.key.as_str();
     let session = event.event.session.0.cast_signed();
     if event.event.what != What::Left {
-        next_sequence(tx, stream)?;
+        use_sequence(tx, stream, event.sequence)?;
     }
     match event.event.what {
         What::PublishStarted | What::PlayStarted => {

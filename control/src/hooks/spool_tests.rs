@@ -51,7 +51,7 @@ fn put_events(spool: &Spool, targets: &[Target], events: &[Numbered]) {
 }
 
 fn taken(spool: &Spool, target: &Target) -> Vec<(String, String)> {
-    let due = spool.take(&target.url, 100).unwrap();
+    let due = spool.take(&target.url, 100, &AtomicBool::new(false)).unwrap();
     let action = |body: &str| serde_json::from_str::<serde_json::Value>(body).unwrap()["action"].to_string();
     due.iter().map(|fact| (fact.stream.clone(), action(&fact.body))).collect()
 }
@@ -90,10 +90,10 @@ fn one_at_a_time_and_in_order_for_each_stream_and_target() {
         &targets,
         &[event(PublishStarted, 1, "a"), event(PublishStarted, 2, "b"), event(PublishEnded, 1, "a")],
     );
-    let first = spool.take("http://a/", 100).unwrap();
+    let first = spool.take("http://a/", 100, &AtomicBool::new(false)).unwrap();
     assert_eq!(first.iter().map(|f| f.stream.as_str()).collect::<Vec<_>>(), ["live/a", "live/b"]);
     // Busy ones are not given twice.
-    assert!(spool.take("http://a/", 100).unwrap().is_empty());
+    assert!(spool.take("http://a/", 100, &AtomicBool::new(false)).unwrap().is_empty());
     spool.done("http://a/", &first[0]).unwrap();
     assert_eq!(taken(&spool, &targets[0]), [("live/a".into(), "\"donePublish\"".into())]);
     // One that failed waits, and is the same then.
@@ -101,12 +101,12 @@ fn one_at_a_time_and_in_order_for_each_stream_and_target() {
     assert!(taken(&spool, &targets[0]).is_empty());
     assert!(spool.next("http://a/").unwrap().unwrap() > Duration::from_secs(50));
     spool.again("http://a/", &first[1], Duration::ZERO).unwrap();
-    let again = spool.take("http://a/", 100).unwrap();
+    let again = spool.take("http://a/", 100, &AtomicBool::new(false)).unwrap();
     assert_eq!((&again[0].body, again[0].event, again[0].attempts), (&first[1].body, first[1].event, 1));
-    // Whoever sent it is gone.
-    assert!(spool.take("http://a/", 100).unwrap().is_empty());
-    spool.free("http://a/").unwrap();
-    assert_eq!(spool.take("http://a/", 100).unwrap().len(), 2);
+    // Nothing is taken by whoever has ended.
+    spool.again("http://a/", &again[0], Duration::ZERO).unwrap();
+    assert!(spool.take("http://a/", 100, &AtomicBool::new(true)).unwrap().is_empty());
+    assert_eq!(spool.take("http://a/", 100, &AtomicBool::new(false)).unwrap().len(), 1);
     // The other target wants one kind alone.
     assert_eq!(taken(&spool, &targets[1]), [("live/a".into(), "\"donePublish\"".into())]);
     assert_eq!(spool.counts("http://b/").unwrap().waiting, 1);
@@ -124,14 +124,14 @@ fn what_finds_no_room_or_gets_too_old_is_given_up_and_counted() {
     let one = [target("http://one/")];
     let events: Vec<Numbered> = (0..6).map(|n| event(What::PublishStarted, n, "same")).collect();
     put_events(&spool, &one, &events[..1]);
-    let sent = spool.take("http://one/", 10).unwrap();
+    let sent = spool.take("http://one/", 10, &AtomicBool::new(false)).unwrap();
     put_events(&spool, &one, &events[1..]);
     assert_eq!(spool.counts("http://one/").unwrap().waiting, 3);
-    assert!(spool.take("http://one/", 10).unwrap().is_empty());
+    assert!(spool.take("http://one/", 10, &AtomicBool::new(false)).unwrap().is_empty());
     spool.done("http://one/", &sent[0]).unwrap();
-    let next = spool.take("http://one/", 10).unwrap();
+    let next = spool.take("http://one/", 10, &AtomicBool::new(false)).unwrap();
     assert!(next[0].body.contains("\"id\":\"4\""), "{}", next[0].body);
-    let due = spool.take("http://a/", 10).unwrap();
+    let due = spool.take("http://a/", 10, &AtomicBool::new(false)).unwrap();
     assert_eq!(
         due.iter().map(|fact| fact.stream.as_str()).collect::<Vec<_>>(),
         ["live/s2", "live/s3", "live/s4"]
@@ -160,8 +160,8 @@ fn all_is_there_after_the_process_died_and_open_sessions_are_ended() {
         &targets,
         &[event(PublishStarted, 1, "a"), event(PlayStarted, 2, "a"), event(PlayStarted, 3, "a")],
     );
-    put_events(&spool, &targets, &[event(PlayEnded, 3, "a")]);
-    let busy = spool.take("http://a/", 10).unwrap();
+    put_events(&spool, &targets, &[Numbered { sequence: 4, ..event(PlayEnded, 3, "a") }]);
+    let busy = spool.take("http://a/", 10, &AtomicBool::new(false)).unwrap();
     assert_eq!(busy.len(), 1);
     assert!(Spool::open(Some(&folder), LIMITS, &targets).err().unwrap().contains("another server"));
     // As if it had been killed: nothing is finished.
@@ -169,7 +169,7 @@ fn all_is_there_after_the_process_died_and_open_sessions_are_ended() {
     let spool = Spool::open(Some(&folder), LIMITS, &targets).unwrap();
     let mut actions = Vec::new();
     loop {
-        let due = spool.take("http://a/", 1).unwrap();
+        let due = spool.take("http://a/", 1, &AtomicBool::new(false)).unwrap();
         let Some(fact) = due.first() else { break };
         let body: serde_json::Value = serde_json::from_str(&fact.body).unwrap();
         actions.push(format!("{} {}", body["action"].as_str().unwrap(), body["id"].as_str().unwrap()));
@@ -198,11 +198,11 @@ fn a_clock_that_is_set_back_holds_nothing_up() {
     let spool = Spool::open(None, LIMITS, &targets).unwrap();
     let events = [event(What::PublishStarted, 1, "a"), event(What::PublishStarted, 2, "b")];
     put_events(&spool, &targets, &events);
-    let due = spool.take("http://a/", 10).unwrap();
+    let due = spool.take("http://a/", 10, &AtomicBool::new(false)).unwrap();
     // As it looks when the clock was set back by a day after the first try.
     spool.again("http://a/", &due[0], Duration::from_secs(86_400)).unwrap();
     spool.again("http://a/", &due[1], Duration::from_secs(86_400)).unwrap();
-    assert!(spool.take("http://a/", 10).unwrap().is_empty());
+    assert!(spool.take("http://a/", 10, &AtomicBool::new(false)).unwrap().is_empty());
     assert_eq!(spool.next("http://a/"), Ok(Some(Duration::ZERO)));
-    assert_eq!(spool.take("http://a/", 10).unwrap().len(), 2);
+    assert_eq!(spool.take("http://a/", 10, &AtomicBool::new(false)).unwrap().len(), 2);
 }

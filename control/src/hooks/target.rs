@@ -104,14 +104,7 @@ impl Target {
         });
         // Checked when they were read.
         let more = notify.targets.iter().filter_map(|text| Self::parse(text, notify.timeout_ms).ok());
-        let mut all: Vec<Self> = Vec::new();
-        for target in first.into_iter().chain(more) {
-            // One that is named twice is told once.
-            if all.iter().all(|other| other.url != target.url) {
-                all.push(target);
-            }
-        }
-        all
+        first.into_iter().chain(more).collect()
     }
 
     /// Whether it wants to be told.

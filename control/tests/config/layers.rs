@@ -194,6 +194,12 @@ fn what_is_wrong_is_one_line_with_key_value_rule_and_origin() {
             "rtmp.enabled = false: must be true, or rtmps, http or https be enabled: nothing would be served (from argument --set)"
                 .to_owned(),
         ),
+        (
+            sources(None, &[], &["notify.url=http://a/x", "notify.targets=http://a/x actions=prePlay"]),
+            "notify.targets = [\"http://a/x actions=prePlay\"]: must name each address once, and not that of notify.url: put all \
+             actions and streams behind it (from argument --set)"
+                .to_owned(),
+        ),
     ] {
         assert_eq!(error(&sources), expected);
     }

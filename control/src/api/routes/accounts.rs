@@ -5,7 +5,7 @@ use super::super::page::{Page, Paging};
 use super::super::problem::{Body, Failure, Path, Query};
 use super::super::{Api, App};
 use super::Fails;
-use crate::accounts::{AccountError, Given, Principal, Role, TokenInfo, UserInfo};
+use crate::accounts::{AccountError, Given, Principal, Proof, Role, TokenInfo, UserInfo};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
@@ -132,10 +132,9 @@ pub(super) struct ChangedUser {
     #[schema(min_length = 8, max_length = 256)]
     password: Option<String>,
     role: Role,
-    /// Networks that they may come from; none: any.
-    #[serde(default)]
-    #[schema(value_type = Vec<String>)]
-    addresses: Vec<IpNet>,
+    /// Networks that they may come from; an empty list: any; not given: as before.
+    #[schema(value_type = Option<Vec<String>>)]
+    addresses: Option<Vec<IpNet>>,
 }
 
 /// Log in
@@ -166,7 +165,7 @@ pub(in super::super) async fn enter(
     let issued = api.slowly(move |api| {
         let given = if md5 { Given::Md5(&password) } else { Given::Password(&password) };
         let who = api.accounts.login(&name, given, from)?;
-        api.accounts.issue(&who.user, None, "login", life)
+        api.accounts.issue(&who.user, None, "login", life, Proof::Login)
     });
     let (info, token) = issued.await?.map_err(failure)?;
     Ok(Issued { token, info: info.into() })
@@ -180,7 +179,7 @@ pub(super) async fn me(Extension(who): Extension<Principal>) -> Json<User> {
 
 /// Tokens
 ///
-/// One's own; an admin sees all.
+/// One's own, and of those what can do no more than the token that asks; an admin sees all.
 #[utoipa::path(get, path = "/api/v1/tokens", tag = "accounts", params(Paging),
     responses((status = 200, body = Tokens), Fails))]
 pub(super) async fn tokens(
@@ -188,13 +187,14 @@ pub(super) async fn tokens(
     Extension(who): Extension<Principal>,
     Query(paging): Query<Paging>,
 ) -> Result<Json<Tokens>, Failure> {
-    let (tokens, page) = paging.of(api.accounts.tokens(own(&who)))?;
+    let (tokens, page) = paging.of(api.accounts.tokens(own(&who), who.role))?;
     Ok(Json(Tokens { tokens: tokens.into_iter().map(Into::into).collect(), page }))
 }
 
 /// Make a token
 ///
-/// For oneself, with one's own role or less.
+/// For oneself, with one's own role or less. What a login's token makes lives on its own; what such a token makes then lives no
+/// longer than that one, and ends with it.
 #[utoipa::path(post, path = "/api/v1/tokens", tag = "accounts", request_body = NewToken,
     responses((status = 201, body = Issued), Fails))]
 pub(super) async fn issue(
@@ -206,14 +206,18 @@ pub(super) async fn issue(
         return Err(Failure::Forbidden("a token cannot do more than the one that makes it"));
     }
     let (role, life) = (Some(body.role.unwrap_or(who.role)), Duration::from_secs(body.expires_in_s));
-    let issued = api.slowly(move |api| api.accounts.issue(&who.user, role, &body.label, life));
+    let Some(with) = who.token else {
+        return Err(Failure::Forbidden("a token is made with a token: log in"));
+    };
+    let issued =
+        api.slowly(move |api| api.accounts.issue(&who.user, role, &body.label, life, Proof::Token(&with)));
     let (info, token) = issued.await?.map_err(failure)?;
     Ok((StatusCode::CREATED, Json(Issued { token, info: info.into() })))
 }
 
 /// End a token
 ///
-/// One's own; an admin ends any.
+/// One's own, if it can do no more than the one that asks; an admin ends any. Those that were made with it end too.
 #[utoipa::path(delete, path = "/api/v1/tokens/{id}", tag = "accounts",
     params(("id" = String, Path, description = "Number of the token")),
     responses((status = 204, description = "It is ended"), Fails))]
@@ -222,7 +226,7 @@ pub(super) async fn revoke(
     Extension(who): Extension<Principal>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Failure> {
-    api.slowly(move |api| api.accounts.revoke(&id, own(&who))).await?.map_err(failure)?;
+    api.slowly(move |api| api.accounts.revoke(&id, own(&who), who.role)).await?.map_err(failure)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -242,7 +246,8 @@ pub(super) async fn add_user(
     Body(body): Body<NewUser>,
 ) -> Result<(StatusCode, Json<User>), Failure> {
     let NewUser { name, password, role, addresses } = body;
-    let added = api.slowly(move |api| api.accounts.put_user(&name, Some(&password), role, addresses, true));
+    let added =
+        api.slowly(move |api| api.accounts.put_user(&name, Some(&password), role, Some(addresses), true));
     Ok((StatusCode::CREATED, Json(added.await?.map_err(failure)?.into())))
 }
 

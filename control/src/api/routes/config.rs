@@ -76,8 +76,8 @@ pub(super) async fn all(State(api): App) -> Json<Entries> {
 
 /// Change values
 ///
-/// Lays values over the file, the environment and the arguments until the process ends; a reload keeps them. All are checked
-/// before any is changed.
+/// Lays values over the file, the environment and the arguments until the process ends; a reload keeps them, and `null` takes one
+/// away again. All are checked before any is changed. A key that is read at the start alone is refused: it belongs into the file.
 #[utoipa::path(patch, path = "/api/v1/config", tag = "config", request_body = Values,
     responses((status = 200, body = Changed), Fails))]
 pub(super) async fn patch(State(api): App, Body(body): Body<Values>) -> Result<Json<Changed>, Failure> {

@@ -25,9 +25,9 @@ pub(super) async fn healthz() -> Json<Health> {
 
 /// Whether the server serves
 ///
-/// Answers 200 while every shard answers in time and the server is not draining.
+/// Answers 200 while every shard answers in time and the server is not draining; the shards are asked once a second at most.
 #[utoipa::path(get, path = "/readyz", tag = "health", security(()), responses((status = 200, body = Health), Fails))]
 pub(super) async fn readyz(State(api): App) -> Result<Json<Health>, Failure> {
-    api.stats().await?;
+    api.ready().await?;
     Ok(Json(Health { status: "ok" }))
 }

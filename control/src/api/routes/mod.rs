@@ -41,7 +41,7 @@ enum Fails {
     info(
         title = "Shardcast",
         description = "Admin API of the live media server. Sizes are in bytes and times in milliseconds, as the names say; \
-                       dates are ISO 8601 in UTC. Every list takes `limit` and `offset`. Errors have one shape with a \
+                       dates are ISO 8601 in UTC. Lists that can be long take `limit` and `offset`. Errors have one shape with a \
                        stable `code`. Fields may be added to answers; none changes its meaning.",
         license(name = "Apache-2.0 OR MIT"),
     ),
@@ -110,6 +110,8 @@ fn documented() -> OpenApiRouter<Arc<Api>> {
     responses((status = 200, body = String, content_type = "application/openmetrics-text"), Fails))]
 async fn metrics(State(api): super::App) -> Result<Response, Failure> {
     let shards = api.stats().await?;
-    let text = api.metrics.text(&shards, &api);
+    // What waits for callback targets is read from a file.
+    let text = tokio::task::spawn_blocking(move || api.metrics.text(&shards, &api));
+    let text = text.await.map_err(|_| Failure::Busy)?;
     Ok(([(axum::http::header::CONTENT_TYPE, crate::metrics::CONTENT_TYPE)], text).into_response())
 }

@@ -5,6 +5,7 @@ use super::super::problem::{Failure, Path, Query};
 use super::super::{App, merge, view};
 use super::Fails;
 use super::streams::Ended;
+use crate::access::Names;
 use axum::Json;
 use axum::extract::State;
 use engine::{Role, SessionId, SessionStats, Which};
@@ -39,13 +40,13 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    fn takes(&self, session: &SessionStats) -> bool {
+    fn takes(&self, session: &SessionStats, names: &Names) -> bool {
         let role = match session.role {
             Role::Undecided => WantedRole::Undecided,
             Role::Publisher => WantedRole::Publisher,
             Role::Viewer => WantedRole::Viewer,
         };
-        let stream = || session.key.as_ref().map(media::StreamKey::as_str);
+        let stream = || session.key.as_ref().map(|key| names.shown(key).as_str());
         self.stream.as_ref().is_none_or(|wanted| stream() == Some(wanted))
             && self.protocol.as_ref().is_none_or(|wanted| session.protocol == wanted)
             && self.address.as_ref().is_none_or(|wanted| session.peer.ip().to_string() == *wanted)
@@ -65,9 +66,12 @@ pub(super) async fn list(
     Query(wanted): Query<Wanted>,
 ) -> Result<Json<view::Sessions>, Failure> {
     let shards = api.stats().await?;
-    let (sessions, page) = paging.of(merge::sessions(&shards, |session| wanted.takes(session)))?;
+    let names = (api.names)();
+    let wanted = |session: &SessionStats| wanted.takes(session, &names);
+    let (sessions, page) = paging.of(merge::sessions(&shards, wanted))?;
     let now = SystemTime::now();
-    let shown = |session: &SessionStats| merge::session(session, api.denials.of(session.id).as_deref(), now);
+    let shown =
+        |session: &SessionStats| merge::session(session, api.denials.of(session.id).as_deref(), &names, now);
     Ok(Json(view::Sessions { sessions: sessions.into_iter().map(shown).collect(), page }))
 }
 
@@ -80,7 +84,7 @@ pub(super) async fn one(State(api): App, Path(id): Path<String>) -> Result<Json<
     let shards = api.stats().await?;
     let found = shards.iter().flat_map(|shard| &shard.sessions).find(|session| session.id == id);
     let session = found.ok_or(Failure::NotFound("there is no such session"))?;
-    Ok(Json(merge::session(session, api.denials.of(id).as_deref(), SystemTime::now())))
+    Ok(Json(merge::session(session, api.denials.of(id).as_deref(), &(api.names)(), SystemTime::now())))
 }
 
 /// Kick a session
