@@ -63,6 +63,7 @@ impl Scene {
             viewer.wait_frames(second / 2);
         }
         let (viewers, stop) = (Arc::new(viewers), Arc::new(AtomicBool::new(false)));
+        server.forget_peak();
         let (descriptors, kib) = (server.descriptors(), server.rss_kib());
         let thread = std::thread::spawn({
             let (viewers, stop) = (Arc::clone(&viewers), Arc::clone(&stop));
@@ -591,6 +592,7 @@ fn a_message_that_never_ends_publishes(mode: Mode) {
     tags.iter().for_each(|tag| body.extend(flv::tag_bytes(tag)));
     let pictures = tags.iter().filter(|tag| tag.kind == flv::VIDEO && tag.is_frame()).count() as u64;
     let mut socket = websocket(&scene, "endless", "Sec-WebSocket-Protocol: publisher\r\n");
+    scene.server.forget_peak();
     let before = scene.server.rss_kib();
     for (at, part) in body.chunks(10_007).enumerate() {
         let frame = frame(if at == 0 { 0x02 } else { 0 }, true, part.len() as u64, part);

@@ -264,9 +264,14 @@ impl Server {
         self.status("VmRSS:")
     }
 
-    /// The most memory that there ever was, in KiB.
+    /// The most memory that there was since [`Self::forget_peak`], in KiB.
     pub fn peak_kib(&self) -> u64 {
         self.status("VmHWM:")
+    }
+
+    /// What is there now is the peak: the hash of the first password took some at the start.
+    pub fn forget_peak(&self) {
+        std::fs::write(format!("/proc/{}/clear_refs", self.pid()), "5").unwrap();
     }
 
     /// Open descriptors.
